@@ -1,0 +1,146 @@
+//! Associations: directed edges between ids, each kind a mapping table on the shard of its *from* id.
+//!
+//! `sequence` orders an association and is usually the instant in milliseconds at which it was made; where it means something
+//! else, the line says so. An edge is unique on (from, to). Edges that are read from both ends are two associations, one on each
+//! shard; [`Assoc::mirror`] names the other one.
+
+use crate::id::Kind;
+
+macro_rules! assocs {
+    ($($(#[$doc:meta])* $name:ident = $table:literal, $from:ident -> $to:ident;)+) => {
+        /// One kind of association.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Assoc { $($(#[$doc])* $name,)+ }
+
+        impl Assoc {
+            pub const ALL: &'static [Assoc] = &[$(Assoc::$name),+];
+
+            /// Returns the mapping table's name: noun_verb_noun.
+            pub fn table(self) -> &'static str {
+                match self { $(Assoc::$name => $table),+ }
+            }
+
+            /// Returns the kinds of the two ends: (from, to).
+            pub fn ends(self) -> (Kind, Kind) {
+                match self { $(Assoc::$name => (Kind::$from, Kind::$to)),+ }
+            }
+        }
+    };
+}
+
+assocs! {
+    /// Sequence: the owner's order by hand; new boards come first.
+    UserHasBoards = "user_has_boards", User -> Board;
+    UserHasPins = "user_has_pins", User -> Pin;
+    /// Sequence: the pin's instant, or the owner's order by hand.
+    BoardHasPins = "board_has_pins", Board -> Pin;
+    /// Sequence: the owner's order by hand.
+    BoardHasSections = "board_has_sections", Board -> Section;
+    SectionHasPins = "section_has_pins", Section -> Pin;
+    /// Sequence: the instant of deletion; purged 30 days later.
+    UserTrashesPins = "user_trashes_pins", User -> Pin;
+    /// From the pin that was saved (the parent) to the copy.
+    PinHasSaves = "pin_has_saves", Pin -> Pin;
+    UserLikesPins = "user_likes_pins", User -> Pin;
+    PinLikedByUsers = "pin_liked_by_users", Pin -> User;
+    PinHasComments = "pin_has_comments", Pin -> Comment;
+    CommentHasReplies = "comment_has_replies", Comment -> Comment;
+    UserWritesComments = "user_writes_comments", User -> Comment;
+    UserLikesComments = "user_likes_comments", User -> Comment;
+    CommentLikedByUsers = "comment_liked_by_users", Comment -> User;
+    UserFollowsUsers = "user_follows_users", User -> User;
+    UserFollowedByUsers = "user_followed_by_users", User -> User;
+    UserFollowsBoards = "user_follows_boards", User -> Board;
+    BoardFollowedByUsers = "board_followed_by_users", Board -> User;
+    /// Boards left out of a followed person.
+    UserLeavesOutBoards = "user_leaves_out_boards", User -> Board;
+    BoardLeftOutByUsers = "board_left_out_by_users", Board -> User;
+    UserFollowsTopics = "user_follows_topics", User -> Topic;
+    TopicFollowedByUsers = "topic_followed_by_users", Topic -> User;
+    /// Public pins that carry the topic's tag.
+    TopicHasPins = "topic_has_pins", Topic -> Pin;
+    UserBlocksUsers = "user_blocks_users", User -> User;
+    UserBlockedByUsers = "user_blocked_by_users", User -> User;
+    UserMutesUsers = "user_mutes_users", User -> User;
+    /// Boards of others on which a person collaborates; the role stands in the board.
+    UserJoinsBoards = "user_joins_boards", User -> Board;
+    UserInvitedToBoards = "user_invited_to_boards", User -> Board;
+    ImageHasPins = "image_has_pins", Image -> Pin;
+    /// Sequence: the id of the person's newest pin of that picture, so that "already on board X" is one look-up.
+    UserHasImages = "user_has_images", User -> Image;
+    UserHasSessions = "user_has_sessions", User -> Session;
+    UserHasTokens = "user_has_tokens", User -> Token;
+    UserHasNotifications = "user_has_notifications", User -> Notification;
+    SiteHasReports = "site_has_reports", Site -> Report;
+    SiteHasUsers = "site_has_users", Site -> User;
+}
+
+impl Assoc {
+    /// Returns the association that holds the same edge on the shard of the other end.
+    pub fn mirror(self) -> Option<Assoc> {
+        const PAIRS: [(Assoc, Assoc); 7] = [
+            (Assoc::UserLikesPins, Assoc::PinLikedByUsers),
+            (Assoc::UserLikesComments, Assoc::CommentLikedByUsers),
+            (Assoc::UserFollowsUsers, Assoc::UserFollowedByUsers),
+            (Assoc::UserFollowsBoards, Assoc::BoardFollowedByUsers),
+            (Assoc::UserLeavesOutBoards, Assoc::BoardLeftOutByUsers),
+            (Assoc::UserFollowsTopics, Assoc::TopicFollowedByUsers),
+            (Assoc::UserBlocksUsers, Assoc::UserBlockedByUsers),
+        ];
+        PAIRS.iter().find_map(|(a, b)| {
+            if *a == self {
+                Some(*b)
+            } else if *b == self {
+                Some(*a)
+            } else {
+                None
+            }
+        })
+    }
+}
+
+/// What a unique name is unique among.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NameKind {
+    /// A user name, in lower case.
+    Username,
+    /// An e-mail address, in lower case.
+    Email,
+    /// A picture's SHA-256, in hexadecimal.
+    ImageHash,
+    /// A topic's tag, in lower case, without '#'.
+    Tag,
+    /// `<owner id>/<slug>`: board addresses are unique per person. Lives on the owner's shard.
+    BoardSlug,
+}
+
+impl NameKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NameKind::Username => "username",
+            NameKind::Email => "email",
+            NameKind::ImageHash => "image_hash",
+            NameKind::Tag => "tag",
+            NameKind::BoardSlug => "board_slug",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_unique_and_mirrors_swap_ends() {
+        let mut tables: Vec<_> = Assoc::ALL.iter().map(|assoc| assoc.table()).collect();
+        tables.sort();
+        tables.dedup();
+        assert_eq!(tables.len(), Assoc::ALL.len());
+        for assoc in Assoc::ALL {
+            if let Some(mirror) = assoc.mirror() {
+                assert_eq!(mirror.mirror(), Some(*assoc));
+                assert_eq!((assoc.ends().1, assoc.ends().0), mirror.ends());
+            }
+        }
+    }
+}
