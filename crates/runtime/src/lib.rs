@@ -1,1 +1,23 @@
-//! runtime
+//! What every role runs on: the clock, randomness, supervised tasks with one shutdown signal, health, retry, and telemetry.
+//!
+//! ```text
+//! clock.rs       the system's clock
+//! random.rs      secrets, event ids, chance
+//! supervisor.rs  named tasks: restarted when they fail, drained on shutdown
+//! health.rs      each part's state, as /readyz and `status` show it
+//! retry.rs       exponential back-off with jitter
+//! telemetry.rs   logs and metrics
+//! ```
+
+pub mod clock;
+pub mod health;
+pub mod random;
+pub mod retry;
+pub mod supervisor;
+pub mod telemetry;
+
+pub use clock::{SharedClock, SystemClock};
+pub use health::{Health, PartState};
+pub use random::{new_event_id, random_bytes, random_u64};
+pub use retry::Backoff;
+pub use supervisor::{Shutdown, Supervisor};
