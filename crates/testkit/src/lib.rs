@@ -1,1 +1,38 @@
-//! testkit
+//! What tests and benches of the whole site stand on: a private running site, a client, made-up pictures, load, figures.
+//! Depends on no other crate of the project, so that everything here sees the site only from outside.
+//!
+//! ```text
+//! site.rs       a private corkboard process: start, kill -9, restart, terminate
+//! client.rs     a blocking HTTP client with cookies: forms, multipart, JSON
+//! http.rs       bytes of HTTP/1.1 to responses, for the client and for the load
+//! picture.rs    small valid PNG and JPEG files of a colour
+//! load.rs       open-loop load with latency from the intended send time
+//! histogram.rs  latencies in logarithmic buckets
+//! figure.rs     one JSON object per measured figure, and the table of them
+//! calibrate.rs  how fast this machine is just now
+//! procfs.rs     CPU time and resident memory of a process
+//! random.rs     chance that can be replayed from a seed
+//! skip.rs       skipping loudly, or failing when nothing may be skipped
+//! wait.rs       waiting for a state
+//! ```
+
+pub mod calibrate;
+pub mod client;
+pub mod figure;
+pub mod histogram;
+pub mod http;
+pub mod load;
+pub mod picture;
+pub mod procfs;
+pub mod random;
+pub mod site;
+pub mod skip;
+pub mod wait;
+
+pub use client::{Client, Upload};
+pub use figure::Figure;
+pub use histogram::Histogram;
+pub use http::Response;
+pub use random::Random;
+pub use site::Site;
+pub use wait::wait_for;

@@ -1,0 +1,110 @@
+//! `cargo xtask bench NAME`: builds, calibrates, runs, and prints the figures as a table or as JSON lines.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use testkit::{Figure, calibrate, figure};
+
+use crate::{command, install, start};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[arg(value_enum)]
+    name: Bench,
+    /// Print one JSON object per figure and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// What the bench itself understands, after `--`: site takes --rate N and --seconds N.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// CPU time and likeness of our renditions, against vipsthumbnail.
+    Thumbnails,
+    /// The whole site under load: 60 % home feed, 30 % profiles, 10 % new pins.
+    Site,
+    /// Time from the start of the process to the first page, and memory at rest.
+    Start,
+}
+
+/// Runs one bench.
+pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    let name = match arguments.name {
+        Bench::Thumbnails => "thumbnails",
+        Bench::Site => "site",
+        Bench::Start => "start",
+    };
+    if arguments.name != Bench::Thumbnails {
+        to_stderr(command::cargo(root).args(["build", "--release", "--package", "corkboard"]))?;
+    }
+    let cargo_bench = |package: &str| {
+        let mut cargo = command::cargo(root);
+        cargo.args(["bench", "--quiet", "--package", package, "--bench", name]);
+        cargo
+    };
+    let package = if arguments.name == Bench::Thumbnails { "media" } else { "testkit" };
+    if arguments.name != Bench::Start {
+        to_stderr(cargo_bench(package).arg("--no-run"))?;
+    }
+    let mut figures = Vec::from(calibrate::calibrate(name, &command::target_folder(root))?);
+    figures.extend(match arguments.name {
+        Bench::Start => start::measure(&command::target_folder(root).join("release/corkboard"))?,
+        Bench::Thumbnails => {
+            for need in [install::VIPS, install::WALLPAPERS] {
+                if let Err(problem) = need.provide() {
+                    eprintln!("SKIPPED: {problem}");
+                }
+            }
+            figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
+        }
+        Bench::Site => figures_of(
+            cargo_bench(package)
+                .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))
+                .arg("--")
+                .args(&arguments.rest),
+        )?,
+    });
+    if arguments.json {
+        for figure in &figures {
+            println!("{}", figure.json());
+        }
+    } else {
+        print!("{}", figure::table(&figures));
+    }
+    Ok(())
+}
+
+/// Builds with what cargo says on the error stream, so that standard output holds figures only.
+fn to_stderr(command: &mut Command) -> anyhow::Result<()> {
+    eprintln!("{}", command::shown(command));
+    let status = command.stdin(Stdio::null()).stdout(std::io::stderr()).status().context("running cargo")?;
+    ensure!(status.success(), "{}: {status}", command::shown(command));
+    Ok(())
+}
+
+/// Runs a bench, passes on what it says, and collects the figures among its lines.
+fn figures_of(command: &mut Command) -> anyhow::Result<Vec<Figure>> {
+    let description = command::shown(command);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("running {description}"))?;
+    let mut figures = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        for line in BufReader::new(pipe).lines() {
+            let line = line?;
+            match Figure::parse(&line) {
+                Some(figure) => figures.push(figure),
+                None => eprintln!("{line}"),
+            }
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "{description}: {status}");
+    ensure!(!figures.is_empty(), "{description} printed no figure");
+    Ok(figures)
+}
