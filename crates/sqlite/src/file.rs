@@ -74,10 +74,16 @@ impl File {
     /// Opens or creates a file and applies the migrations that it has not seen, in order; their number stands in the file.
     /// A file that a newer program wrote is refused. Blocks for as long as the migrations take.
     pub fn open(path: &Path, migrations: &'static [&'static str], options: Options) -> Result<File> {
+        File::open_ensuring(path, migrations, "", options)
+    }
+
+    /// Does what [`File::open`] does, and then runs `ensure` in a transaction of its own: statements that change nothing when they
+    /// have been run before (`CREATE … IF NOT EXISTS`), for tables that follow from the program's vocabulary.
+    pub fn open_ensuring(path: &Path, migrations: &[&str], ensure: &str, options: Options) -> Result<File> {
         if options.readers == 0 || options.cache_kib < 0 {
             return Err(Error::Invalid("A database needs at least one reader and a page cache that is not negative.".to_owned()));
         }
-        let connection = open_writer(path, migrations, &options)?;
+        let connection = open_writer(path, migrations, ensure, &options)?;
         let readers = Readers::open(path.to_owned(), options)?;
         let (queue, inbox) = mpsc::channel();
         let (commits_sender, commits) = watch::channel(0);

@@ -19,7 +19,7 @@ const MMAP_BYTES: i64 = 64 << 20;
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
 /// Opens the connection that writes, creates the file readable to its owner only, and applies the missing migrations.
-pub(crate) fn open_writer(path: &Path, migrations: &[&str], options: &Options) -> Result<Connection> {
+pub(crate) fn open_writer(path: &Path, migrations: &[&str], ensure: &str, options: &Options) -> Result<Connection> {
     create_private(path)?;
     let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
     prepare(&connection, options)?;
@@ -33,6 +33,12 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str], options: &Options) -
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     migrate(&connection, path, migrations)?;
+    if !ensure.is_empty() {
+        // A failure drops the connection, which rolls back.
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch(ensure)?;
+        connection.execute_batch("COMMIT")?;
+    }
     Ok(connection)
 }
 

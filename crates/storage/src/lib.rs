@@ -1,1 +1,46 @@
-//! storage
+//! The system of record: objects, associations with exact counts, unique names, the outbox and the audit log, on shards.
+//!
+//! ```text
+//! caller ─▶ Storage (front: checks, deadlines, spans, metrics) ─▶ Engine (port: raw rows) ─▶ sqlite: one file for all shards
+//!                                                                                        └▶ faulty: fails on purpose, in tests
+//! Batch ─ create · update · map · claim · emit · audit … ─▶ one transaction on one shard ─▶ durable ─▶ watch() is bumped
+//! ```
+//!
+//! In reading order: batch.rs what can be written, refusal.rs what is refused before it reaches an engine, storage.rs the front,
+//! engine.rs the port, engine/ the engines, contract.rs what each of them must do.
+//!
+//! Invariants
+//! - What `write` answered with `Ok` is durable, whole: objects, edges, counts, names, events and audit entries of one batch stand
+//!   or fall together.
+//! - A batch writes on one shard; the *to* end of an edge may live anywhere.
+//! - The count of an association is the number of its edges, always.
+//! - An id is handed out once, over processes and restarts; a name has one holder, whatever shards its claimants live on.
+//! - The outbox holds an event exactly if the change that caused it is stored.
+//! - Only engine files know SQL.
+
+mod audit;
+mod batch;
+mod error;
+mod ids;
+mod limits;
+mod metrics;
+mod refusal;
+mod row;
+
+mod storage;
+
+mod engine;
+
+#[cfg(test)]
+mod contract;
+
+pub use audit::{AuditEntry, AuditRow};
+pub use batch::{Batch, Condition, Written};
+pub use engine::faulty::{Fault, Faults, Faulty};
+pub use engine::sqlite::SqliteEngine;
+pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};
+pub use error::{Error, Result};
+pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
+pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use row::{Edge, Name, Order, Range, Row, StaleClaim, Stats};
+pub use storage::{Storage, name_shard};

@@ -1,0 +1,122 @@
+//! The port: what an engine must do with raw rows. The front has checked everything that can be checked without reading.
+//!
+//! Each call either does what it says or fails with what is known: `Unavailable` (nothing happened), `Unknown` (a write that may
+//! have happened), `Conflict`, `NotFound` (a write that was refused as a whole), `Corrupt`.
+
+use async_trait::async_trait;
+use model::{Assoc, Event, Id, Kind, NameKind, Shard, Timestamp, UserId};
+
+use crate::audit::AuditRow;
+use crate::batch::{Condition, Written};
+use crate::error::Result;
+use crate::row::{Edge, Name, Range, Row, StaleClaim};
+
+pub(crate) mod faulty;
+pub(crate) mod sqlite;
+
+/// One operation of a batch; see the methods of [`crate::Batch`] for what each does.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Create { id: Id, data: String },
+    Update { id: Id, expected_version: u64, data: String },
+    Delete { id: Id },
+    Restore { id: Id },
+    Purge { id: Id },
+    Map { assoc: Assoc, from: Id, to: Id, sequence: i64 },
+    Remap { assoc: Assoc, from: Id, to: Id, sequence: i64 },
+    Unmap { assoc: Assoc, from: Id, to: Id },
+    Claim { kind: NameKind, key: String, id: Id },
+    Confirm { kind: NameKind, key: String, id: Id },
+    Release { kind: NameKind, key: String, id: Id, unconfirmed_only: bool },
+    Emit { event: Box<Event>, json: String },
+    Audit { actor: Option<UserId>, act: String, subjects: Vec<Id>, data: String },
+}
+
+/// A key that makes a batch safe to retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: String,
+    /// SHA-256 of what the batch writes, hexadecimal.
+    pub batch_hash: String,
+}
+
+/// A batch that has passed every check of the front.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub shard: Shard,
+    /// The instant that rows and entries carry.
+    pub at: Timestamp,
+    pub idempotency: Option<Idempotency>,
+    pub conditions: Vec<Condition>,
+    pub ops: Vec<Op>,
+    /// How many bytes of data it writes, about.
+    pub bytes: usize,
+}
+
+/// What an engine knows about its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    pub tables: Vec<(String, u64)>,
+    pub file_bytes: u64,
+    pub wal_bytes: u64,
+    pub outbox: u64,
+    pub writes: u64,
+    pub group_commits: u64,
+}
+
+/// A store of raw rows. All calls may run at the same time.
+#[async_trait]
+pub trait Engine: Send + Sync + 'static {
+    /// Reserves `count` local ids and returns the first. Durable before it returns; no two calls ever get the same.
+    async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64>;
+
+    /// Reads rows by id, in the order and number of `ids`. One look-up per id.
+    async fn get(&self, ids: &[Id]) -> Result<Vec<Option<Row>>>;
+
+    /// Writes a batch in one transaction: first the idempotency key is looked up, then the conditions are checked, then the
+    /// operations are applied in order. Durable when it returns `Ok`; on `Conflict`, `NotFound` and `Unavailable` nothing is stored.
+    async fn write(&self, batch: Prepared) -> Result<Written>;
+
+    /// Reads the same part of an association for each of `froms`, in their order. Cost follows the rows returned.
+    async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>>;
+
+    /// Reads the sequence of each edge that exists, in the order of `tos`.
+    async fn edges(&self, assoc: Assoc, from: Id, tos: &[Id]) -> Result<Vec<Option<i64>>>;
+
+    /// Reads counts, in the order of `wanted`. One look-up each, whatever the count.
+    async fn counts(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>>;
+
+    async fn name(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>>;
+
+    /// Lists unconfirmed claims made before `before`, by shard and key; `after` is the last one of the page before.
+    async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>>;
+
+    /// Lists rows of one kind by id, ascending, inactive ones included.
+    async fn scan(&self, kind: Kind, after: Option<Id>, limit: usize) -> Result<Vec<Row>>;
+
+    /// Lists events as (position, JSON), oldest first. Positions only grow, in the order of the commits.
+    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>>;
+
+    /// Removes events up to and including a position. Idempotent.
+    async fn outbox_forget(&self, through: i64) -> Result<()>;
+
+    /// Returns a receiver that changes after commits, those of other processes included.
+    fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
+
+    /// Lists a shard's audit entries by number, from the one after `after`.
+    async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>>;
+
+    /// Lists the newest audit entries of all shards, newest first.
+    async fn audit_recent(&self, limit: usize) -> Result<Vec<AuditRow>>;
+
+    /// Removes idempotency keys used before `before`; returns how many.
+    async fn sweep_idempotency(&self, before: Timestamp) -> Result<u64>;
+
+    async fn stats(&self) -> Result<EngineStats>;
+
+    /// Looks at everything and returns what is wrong with it; nothing is changed. Takes as long as reading it all.
+    async fn check(&self) -> Result<Vec<String>>;
+
+    /// Finishes what runs and closes. Later calls fail as unavailable.
+    async fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,172 @@
+//! The embedded engine: all shards in one SQLite file.
+//!
+//! schema.rs the tables and their statements, write.rs what a batch does, read.rs look-ups and lists, check.rs the look at
+//! everything. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
+
+mod check;
+mod read;
+mod schema;
+mod write;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
+use parking_lot::Mutex;
+use sqlite::{File, Options};
+
+use crate::audit::AuditRow;
+use crate::batch::Written;
+use crate::engine::{Engine, EngineStats, Prepared};
+use crate::error::Result;
+use crate::row::{Edge, Name, Range, Row, StaleClaim};
+
+/// Connections that read. More than threads that can run at once are of no use, except for long reads.
+const READERS: usize = 8;
+/// Page cache per connection, in KiB. The system's cache holds the rest.
+const CACHE_KIB: i64 = 4_096;
+/// Look-ups that run on the calling thread: some 10 µs each at worst, so a thread is held for about a millisecond.
+const LOOK_UPS_NOW_MAX: usize = 128;
+/// Rows of lists that are read on the calling thread: about a microsecond each.
+const ROWS_NOW_MAX: usize = 2_048;
+/// Counting every table may take this part of the time (1/100).
+const COUNTING_SHARE: u32 = 100;
+
+pub struct SqliteEngine {
+    file: File,
+    counted: Mutex<Option<Counted>>,
+}
+
+struct Counted {
+    tables: Vec<(String, u64)>,
+    at: Instant,
+    took: Duration,
+}
+
+impl SqliteEngine {
+    /// Opens or creates the file, and makes the tables that the vocabulary has and the file has not.
+    pub fn open(path: &Path) -> Result<SqliteEngine> {
+        let options = Options { readers: READERS, cache_kib: CACHE_KIB };
+        let file = File::open_ensuring(path, schema::MIGRATIONS, &schema::vocabulary_tables(), options)?;
+        Ok(SqliteEngine { file, counted: Mutex::new(None) })
+    }
+
+    /// Runs a read here and now when it is short, else on a blocking thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        short: bool,
+        f: impl FnOnce(&sqlite::rusqlite::Connection) -> sqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let result = if short { self.file.read_now(f) } else { self.file.read(f).await };
+        Ok(result?)
+    }
+
+    async fn table_rows(&self) -> Result<Vec<(String, u64)>> {
+        if let Some(counted) = &*self.counted.lock()
+            && counted.at.elapsed() < counted.took * COUNTING_SHARE
+        {
+            return Ok(counted.tables.clone());
+        }
+        let started = Instant::now();
+        let tables = self.file.read(read::table_rows).await?;
+        *self.counted.lock() = Some(Counted { tables: tables.clone(), at: Instant::now(), took: started.elapsed() });
+        Ok(tables)
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
+        Ok(self.file.write(move |connection| write::reserve(connection, shard, kind, count)).await?)
+    }
+
+    async fn get(&self, ids: &[Id]) -> Result<Vec<Option<Row>>> {
+        if ids.len() <= LOOK_UPS_NOW_MAX {
+            return Ok(self.file.read_now(|connection| read::get(connection, ids))?);
+        }
+        let ids = ids.to_vec();
+        Ok(self.file.read(move |connection| read::get(connection, &ids)).await?)
+    }
+
+    async fn write(&self, batch: Prepared) -> Result<Written> {
+        Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
+    }
+
+    async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {
+        if froms.len() <= LOOK_UPS_NOW_MAX && froms.len() * range.limit <= ROWS_NOW_MAX {
+            return Ok(self.file.read_now(|connection| read::ranges(connection, assoc, froms, range))?);
+        }
+        let froms = froms.to_vec();
+        Ok(self.file.read(move |connection| read::ranges(connection, assoc, &froms, range)).await?)
+    }
+
+    async fn edges(&self, assoc: Assoc, from: Id, tos: &[Id]) -> Result<Vec<Option<i64>>> {
+        let (short, tos) = (tos.len() <= LOOK_UPS_NOW_MAX, tos.to_vec());
+        self.read(short, move |connection| read::edges(connection, assoc, from, &tos)).await
+    }
+
+    async fn counts(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>> {
+        let (short, wanted) = (wanted.len() <= LOOK_UPS_NOW_MAX, wanted.to_vec());
+        self.read(short, move |connection| read::counts(connection, &wanted)).await
+    }
+
+    async fn name(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>> {
+        Ok(self.file.read_now(|connection| read::name(connection, shard, kind, key))?)
+    }
+
+    async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>> {
+        let after = after.cloned();
+        self.read(false, move |connection| read::stale_claims(connection, before, after.as_ref(), limit)).await
+    }
+
+    async fn scan(&self, kind: Kind, after: Option<Id>, limit: usize) -> Result<Vec<Row>> {
+        self.read(false, move |connection| read::scan(connection, kind, after, limit)).await
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>> {
+        self.read(limit <= ROWS_NOW_MAX, move |connection| read::outbox(connection, limit)).await
+    }
+
+    async fn outbox_forget(&self, through: i64) -> Result<()> {
+        Ok(self.file.write(move |connection| write::outbox_forget(connection, through)).await?)
+    }
+
+    fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.file.watch()
+    }
+
+    async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(false, move |connection| read::audit_log(connection, shard, after, limit)).await
+    }
+
+    async fn audit_recent(&self, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(limit <= ROWS_NOW_MAX, move |connection| read::audit_recent(connection, limit)).await
+    }
+
+    async fn sweep_idempotency(&self, before: Timestamp) -> Result<u64> {
+        Ok(self.file.write(move |connection| write::sweep_idempotency(connection, before)).await?)
+    }
+
+    async fn stats(&self) -> Result<EngineStats> {
+        let tables = self.table_rows().await?;
+        let outbox = self.read(false, read::outbox_count).await?;
+        let file = self.file.stats();
+        Ok(EngineStats {
+            tables,
+            file_bytes: file.file_bytes,
+            wal_bytes: file.wal_bytes,
+            outbox,
+            writes: file.writes,
+            group_commits: file.group_commits,
+        })
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        self.read(false, check::check).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(self.file.checkpoint_and_close().await?)
+    }
+}

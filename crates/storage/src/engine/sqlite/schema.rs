@@ -1,0 +1,210 @@
+//! The tables, and the statements on the many that look alike.
+//!
+//! ```text
+//! pins, boards, …          id │ data (JSON) │ version │ created_at │ updated_at │ active         one table per kind
+//! board_has_pins, …        from_id, to_id │ sequence                                             one table per association
+//! mapping_counts           from_id, assoc │ count
+//! names                    slot, kind, key │ id │ confirmed │ claimed_at      slot = shard<<46 | low 46 bits of FNV-1a(kind \0 key)
+//! outbox                   position │ id │ event (JSON)
+//! audit                    id │ at │ actor │ act │ subjects │ data │ previous_hash │ hash      id = shard<<46 | 13<<36 | number
+//! idempotency              slot, key │ batch_hash │ answer │ created_at       slot = shard<<46 | low 46 bits of FNV-1a(key)
+//! sequences                slot │ next                                        slot = shard<<10 | kind
+//! ```
+//!
+//! A shard is a contiguous range of every primary key but the outbox's.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use model::id::fnv1a;
+use model::{Assoc, Kind, NameKind, Shard};
+
+/// Bits of an id below the shard.
+const SHARD_SHIFT: u32 = 46;
+
+/// The tables that don't follow from the vocabulary. Applied ones are never changed; a change is one more.
+pub(super) const MIGRATIONS: &[&str] = &["
+    CREATE TABLE mapping_counts (
+        from_id INTEGER NOT NULL,
+        assoc TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (from_id, assoc)
+    ) WITHOUT ROWID;
+    CREATE TABLE names (
+        slot INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        confirmed INTEGER NOT NULL,
+        claimed_at INTEGER NOT NULL,
+        PRIMARY KEY (slot, kind, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX names_unconfirmed ON names (slot, kind, key) WHERE confirmed = 0;
+    CREATE TABLE outbox (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        event TEXT NOT NULL
+    );
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        actor INTEGER,
+        act TEXT NOT NULL,
+        subjects TEXT NOT NULL,
+        data TEXT NOT NULL,
+        previous_hash TEXT NOT NULL,
+        hash TEXT NOT NULL
+    );
+    CREATE INDEX audit_by_at ON audit (at);
+    CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+    CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+    CREATE TABLE idempotency (
+        slot INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        batch_hash TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (slot, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX idempotency_by_created_at ON idempotency (created_at);
+    CREATE TABLE sequences (
+        slot INTEGER PRIMARY KEY,
+        next INTEGER NOT NULL
+    );
+"];
+
+/// Returns the statements that make the tables of every kind and association, where they are missing.
+pub(super) fn vocabulary_tables() -> String {
+    let mut sql = String::new();
+    for kind in Kind::OBJECTS {
+        let table = kind.table();
+        let _ = writeln!(
+            sql,
+            "CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, data TEXT NOT NULL, version INTEGER NOT NULL, \
+             created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, active INTEGER NOT NULL);"
+        );
+    }
+    for assoc in Assoc::ALL {
+        let table = assoc.table();
+        let _ = writeln!(
+            sql,
+            "CREATE TABLE IF NOT EXISTS {table} (from_id INTEGER NOT NULL, to_id INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+             PRIMARY KEY (from_id, to_id)) WITHOUT ROWID;
+             CREATE INDEX IF NOT EXISTS {table}_by_sequence ON {table} (from_id, sequence, to_id);"
+        );
+    }
+    sql
+}
+
+/// The statements on one object table.
+pub(super) struct ObjectSql {
+    pub get: String,
+    pub scan: String,
+    pub state: String,
+    pub create: String,
+    pub update: String,
+    pub set_active: String,
+    pub purge: String,
+}
+
+/// The statements on one mapping table.
+pub(super) struct MappingSql {
+    pub descending: String,
+    pub ascending: String,
+    pub edge: String,
+    pub map: String,
+    pub remap: String,
+    pub unmap: String,
+}
+
+static OBJECTS: LazyLock<Vec<ObjectSql>> = LazyLock::new(|| Kind::OBJECTS.iter().map(|kind| ObjectSql::of(kind.table())).collect());
+static MAPPINGS: LazyLock<Vec<MappingSql>> = LazyLock::new(|| Assoc::ALL.iter().map(|assoc| MappingSql::of(assoc.table())).collect());
+
+/// Returns the statements on a kind's table. The front has refused kinds without one.
+pub(super) fn object_sql(kind: Kind) -> &'static ObjectSql {
+    &OBJECTS[kind as usize - 1]
+}
+
+pub(super) fn mapping_sql(assoc: Assoc) -> &'static MappingSql {
+    &MAPPINGS[assoc as usize]
+}
+
+impl ObjectSql {
+    fn of(table: &str) -> ObjectSql {
+        ObjectSql {
+            get: format!("SELECT id, data, version, created_at, updated_at, active FROM {table} WHERE id = ?1"),
+            scan: format!("SELECT id, data, version, created_at, updated_at, active FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2"),
+            state: format!("SELECT version, active FROM {table} WHERE id = ?1"),
+            create: format!(
+                "INSERT INTO {table} (id, data, version, created_at, updated_at, active) VALUES (?1, ?2, 1, ?3, ?3, 1) ON CONFLICT DO NOTHING"
+            ),
+            update: format!("UPDATE {table} SET data = ?2, version = version + 1, updated_at = ?3 WHERE id = ?1"),
+            set_active: format!(
+                "UPDATE {table} SET active = ?2, version = version + 1, updated_at = ?3 WHERE id = ?1 AND active <> ?2 RETURNING version"
+            ),
+            purge: format!("DELETE FROM {table} WHERE id = ?1 RETURNING version"),
+        }
+    }
+}
+
+impl MappingSql {
+    fn of(table: &str) -> MappingSql {
+        MappingSql {
+            descending: format!(
+                "SELECT to_id, sequence FROM {table} WHERE from_id = ?1 AND (sequence, to_id) < (?2, ?3) \
+                 ORDER BY sequence DESC, to_id DESC LIMIT ?4"
+            ),
+            ascending: format!(
+                "SELECT to_id, sequence FROM {table} WHERE from_id = ?1 AND (sequence, to_id) > (?2, ?3) \
+                 ORDER BY sequence, to_id LIMIT ?4"
+            ),
+            edge: format!("SELECT sequence FROM {table} WHERE from_id = ?1 AND to_id = ?2"),
+            map: format!("INSERT INTO {table} (from_id, to_id, sequence) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"),
+            remap: format!("UPDATE {table} SET sequence = ?3 WHERE from_id = ?1 AND to_id = ?2 AND sequence <> ?3"),
+            unmap: format!("DELETE FROM {table} WHERE from_id = ?1 AND to_id = ?2"),
+        }
+    }
+}
+
+/// Returns where a name stands in its table.
+pub(super) fn name_slot(shard: Shard, kind: NameKind, key: &str) -> i64 {
+    slot(shard, fnv1a(kind.as_str().as_bytes().iter().chain(b"\0").chain(key.as_bytes())))
+}
+
+/// Returns where an idempotency key stands in its table.
+pub(super) fn key_slot(shard: Shard, key: &str) -> i64 {
+    slot(shard, fnv1a(key.as_bytes().iter()))
+}
+
+pub(super) fn sequence_slot(shard: Shard, kind: Kind) -> i64 {
+    i64::from(shard.0) << 10 | i64::from(kind as u16)
+}
+
+fn slot(shard: Shard, hash: u64) -> i64 {
+    i64::from(shard.0) << SHARD_SHIFT | (hash & ((1 << SHARD_SHIFT) - 1)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_association_finds_its_own_statements() {
+        for kind in Kind::OBJECTS {
+            assert!(object_sql(kind).purge.contains(&format!("FROM {} ", kind.table())), "{kind:?}");
+        }
+        for assoc in Assoc::ALL {
+            assert!(mapping_sql(*assoc).unmap.contains(&format!("FROM {} ", assoc.table())), "{assoc:?}");
+        }
+    }
+
+    #[test]
+    fn slots_stay_on_their_shard() {
+        let (first, last) = Shard(4095).id_range();
+        let slot = name_slot(Shard(4095), NameKind::Username, "ada") as u64;
+        assert!(first <= slot && slot <= last);
+        assert_ne!(name_slot(Shard(1), NameKind::Username, "ada"), name_slot(Shard(1), NameKind::Tag, "ada"));
+    }
+}

@@ -1,0 +1,326 @@
+//! The front `Storage`: what callers see. Checks, deadlines, metrics and spans are here, once, before the port.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Assoc, Event, Id, Kind, NameKind, Object, Shard, Stored, Timestamp, id::SHARD_COUNT};
+use runtime::SharedClock;
+use tracing::Instrument;
+
+use crate::audit::{AuditEntry, AuditRow, ChainCheck};
+use crate::batch::{Batch, Written};
+use crate::engine::sqlite::SqliteEngine;
+use crate::engine::{Engine, Prepared};
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+use crate::limits::{DEADLINE, LIST_ROWS_MAX, LONG_DEADLINE, SWEEP_CLAIMS};
+use crate::metrics as names;
+use crate::refusal::{
+    board_slug_owner, check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_shard,
+    idempotency,
+};
+use crate::row::{Edge, Name, Range, Row, Stats};
+
+/// The system of record. Clones share everything.
+#[derive(Clone)]
+pub struct Storage {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Arc<dyn Engine>,
+    clock: SharedClock,
+    ids: Ids,
+}
+
+/// Returns the shard on which a unique name lives: the one that a hash of the key picks, for board addresses the owner's.
+pub fn name_shard(kind: NameKind, key: &str) -> Shard {
+    let owner = if kind == NameKind::BoardSlug { board_slug_owner(key) } else { None };
+    owner.map_or_else(|| Shard::of_key(kind.as_str(), key), Id::shard)
+}
+
+impl Storage {
+    /// Opens the store that a URL names: `sqlite:PATH`. Creates the file when it is not there.
+    pub fn open(url: &str, clock: SharedClock) -> Result<Storage> {
+        match url.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Storage::with_engine(Arc::new(SqliteEngine::open(Path::new(path))?), clock)),
+            _ => Err(Error::Invalid(format!(
+                "The storage URL is {url:?}; write sqlite: and a file, as in \"sqlite:data/corkboard.db\". Other engines are not known."
+            ))),
+        }
+    }
+
+    /// Puts the front before an engine.
+    pub fn with_engine(engine: Arc<dyn Engine>, clock: SharedClock) -> Storage {
+        Storage { shared: Arc::new(Shared { engine, clock, ids: Ids::default() }) }
+    }
+
+    /// Returns an id that nobody had or will have. Usually from memory; now and then after one durable reservation.
+    pub async fn new_id(&self, shard: Shard, kind: Kind) -> Result<Id> {
+        check_shard(shard)?;
+        check_object_kind(kind)?;
+        writing("new_id", self.shared.ids.next(self.engine(), shard, kind)).await
+    }
+
+    /// Returns a random open shard, for a new person with everything that will be theirs. All shards are open.
+    pub fn open_shard(&self) -> Shard {
+        Shard((runtime::random_u64() % u64::from(SHARD_COUNT)) as u16)
+    }
+
+    /// Reads an object. `None` when it never was or has been purged; a deleted one comes with `active` false.
+    pub async fn get<T: Object>(&self, id: impl Into<Id>) -> Result<Option<Stored<T>>> {
+        Ok(self.get_many(&[id.into()]).await?.pop().flatten())
+    }
+
+    /// Reads objects of one kind, in the order and number of `ids`.
+    pub async fn get_many<T: Object>(&self, ids: &[Id]) -> Result<Vec<Option<Stored<T>>>> {
+        check_ids(T::KIND, ids)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = reading("get", self.engine().get(ids)).await?;
+        rows.into_iter().map(|row| row.map(decode).transpose()).collect()
+    }
+
+    /// Writes a batch, whole or not at all, in one transaction on one shard. Durable when it returns.
+    pub async fn write(&self, batch: Batch) -> Result<Written> {
+        writing("write", async {
+            let bytes = check_batch(&batch)?;
+            metrics::histogram!(names::WRITE_OPS).record(batch.ops.len() as f64);
+            let prepared = Prepared {
+                shard: batch.shard,
+                at: self.now(),
+                idempotency: idempotency(&batch),
+                conditions: batch.conditions,
+                ops: batch.ops,
+                bytes,
+            };
+            self.engine().write(prepared).await
+        })
+        .await
+    }
+
+    /// Reads a page of an association.
+    pub async fn range(&self, assoc: Assoc, from: impl Into<Id>, range: Range) -> Result<Vec<Edge>> {
+        Ok(self.ranges(assoc, &[from.into()], range).await?.pop().unwrap_or_default())
+    }
+
+    /// Reads the same page of an association for each of `froms`, in their order: what a merge of many lists begins with.
+    pub async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {
+        check_ids(assoc.ends().0, froms)?;
+        check_limit(range.limit)?;
+        if froms.is_empty() || range.limit == 0 {
+            return Ok(vec![Vec::new(); froms.len()]);
+        }
+        reading("ranges", self.engine().ranges(assoc, froms, range)).await
+    }
+
+    /// Reads the sequence of each edge that exists, in the order of `tos`.
+    pub async fn edges(&self, assoc: Assoc, from: impl Into<Id>, tos: &[Id]) -> Result<Vec<Option<i64>>> {
+        let from = from.into();
+        check_ends(assoc, from, tos)?;
+        check_id_count(tos.len())?;
+        if tos.is_empty() {
+            return Ok(Vec::new());
+        }
+        reading("edges", self.engine().edges(assoc, from, tos)).await
+    }
+
+    /// Returns how many edges an association has: exact, one look-up.
+    pub async fn count(&self, assoc: Assoc, from: impl Into<Id>) -> Result<u64> {
+        Ok(self.counts(&[(assoc, from.into())]).await?.pop().unwrap_or(0))
+    }
+
+    /// Does what [`Storage::count`] does for many, in their order.
+    pub async fn counts(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>> {
+        check_id_count(wanted.len())?;
+        for (assoc, from) in wanted {
+            check_ends(*assoc, *from, &[])?;
+        }
+        reading("counts", self.engine().counts(wanted)).await
+    }
+
+    /// Tells who holds a unique name.
+    pub async fn name(&self, kind: NameKind, key: &str) -> Result<Option<Name>> {
+        check_name_key(kind, key)?;
+        reading("name", self.engine().name(name_shard(kind, key), kind, key)).await
+    }
+
+    /// Lists objects by id, ascending, deleted ones included: for rebuilds.
+    pub async fn scan<T: Object>(&self, after: Option<Id>, limit: usize) -> Result<Vec<Stored<T>>> {
+        check_limit(limit)?;
+        if let Some(after) = after {
+            check_ids(T::KIND, &[after])?;
+        }
+        let rows = reading("scan", self.engine().scan(T::KIND, after, limit)).await?;
+        rows.into_iter().map(decode).collect()
+    }
+
+    /// Lists the oldest events that have not been forgotten, with their positions.
+    pub async fn outbox(&self, limit: usize) -> Result<Vec<(i64, Event)>> {
+        check_limit(limit)?;
+        let events = reading("outbox", self.engine().outbox(limit)).await?;
+        let decode = |(position, json): (i64, String)| match serde_json::from_str(&json) {
+            Ok(event) => Ok((position, event)),
+            Err(error) => Err(Error::Corrupt(format!("The event at position {position} of the outbox can't be read: {error}."))),
+        };
+        events.into_iter().map(decode).collect()
+    }
+
+    /// Forgets events up to and including a position, once the log has them.
+    pub async fn outbox_forget(&self, positions_through: i64) -> Result<()> {
+        writing("outbox_forget", self.engine().outbox_forget(positions_through)).await
+    }
+
+    /// Returns a receiver that changes after commits, those of other processes on the same file included.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.engine().watch()
+    }
+
+    /// Lists a shard's audit entries by number, from the one after `after` (0 = from the first).
+    pub async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        check_shard(shard)?;
+        check_limit(limit)?;
+        decode_audit(reading("audit_log", self.engine().audit_log(shard, after, limit)).await?)
+    }
+
+    /// Lists the newest audit entries of all shards, newest first.
+    pub async fn audit_recent(&self, limit: usize) -> Result<Vec<AuditEntry>> {
+        check_limit(limit)?;
+        decode_audit(reading("audit_recent", self.engine().audit_recent(limit)).await?)
+    }
+
+    /// Checks the chain of a shard's audit log and returns how many entries it has. Corrupt names the first broken link.
+    pub async fn audit_verify(&self, shard: Shard) -> Result<u64> {
+        check_shard(shard)?;
+        let walk = async {
+            let (mut chain, mut entries, mut after) = (ChainCheck::default(), 0, 0);
+            loop {
+                let page = self.engine().audit_log(shard, after, LIST_ROWS_MAX).await?;
+                for row in &page {
+                    chain.next(row).map_err(Error::Corrupt)?;
+                }
+                entries += page.len() as u64;
+                match page.last().map(|row| Id::from_u64(row.id)) {
+                    Some(Ok(last)) if page.len() == LIST_ROWS_MAX => after = last.local(),
+                    _ => return Ok(entries),
+                }
+            }
+        };
+        call("audit_verify", LONG_DEADLINE, Error::Unavailable, walk).await
+    }
+
+    /// Frees names that were claimed more than `older_than_ms` milliseconds ago, never confirmed, and whose owner's object does
+    /// not exist: claims whose owner died on the way. Returns how many. `older_than_ms` must be longer than any sign-up takes.
+    pub async fn sweep_names(&self, older_than_ms: i64) -> Result<u64> {
+        let before = self.before(older_than_ms)?;
+        let sweep = async {
+            let (mut freed, mut after) = (0, None);
+            loop {
+                let claims = self.engine().stale_claims(before, after.as_ref(), SWEEP_CLAIMS).await?;
+                let owners: Vec<Id> = claims.iter().map(|claim| claim.id).collect();
+                let rows = self.engine().get(&owners).await?;
+                let orphans = claims.iter().zip(&rows).filter(|(_, row)| row.is_none());
+                for (claim, _) in orphans {
+                    let mut batch = Batch::on(name_shard(claim.kind, &claim.key));
+                    batch.release_unconfirmed(claim.kind, claim.key.clone(), claim.id);
+                    freed += u64::from(self.write(batch).await?.changed == [true]);
+                }
+                if claims.len() < SWEEP_CLAIMS {
+                    return Ok(freed);
+                }
+                after = claims.into_iter().last();
+            }
+        };
+        let freed = call("sweep_names", LONG_DEADLINE, Error::Unknown, sweep).await?;
+        metrics::counter!(names::CLAIMS_SWEPT_TOTAL).increment(freed);
+        Ok(freed)
+    }
+
+    /// Removes idempotency keys that were used more than `older_than_ms` milliseconds ago; a day is what callers are promised.
+    pub async fn sweep_idempotency(&self, older_than_ms: i64) -> Result<u64> {
+        let before = self.before(older_than_ms)?;
+        writing("sweep_idempotency", self.engine().sweep_idempotency(before)).await
+    }
+
+    /// Returns how much is stored.
+    pub async fn stats(&self) -> Result<Stats> {
+        let stats = call("stats", LONG_DEADLINE, Error::Unavailable, self.engine().stats()).await?;
+        Ok(Stats {
+            tables: stats.tables,
+            file_bytes: stats.file_bytes,
+            wal_bytes: stats.wal_bytes,
+            outbox: stats.outbox,
+            writes: stats.writes,
+            group_commits: stats.group_commits,
+        })
+    }
+
+    /// Looks at everything that is stored and returns what is wrong with it; empty means clean.
+    pub async fn check(&self) -> Result<Vec<String>> {
+        call("check", LONG_DEADLINE, Error::Unavailable, self.engine().check()).await
+    }
+
+    /// Finishes what runs and closes. Later calls fail as unavailable.
+    pub async fn close(&self) -> Result<()> {
+        self.engine().close().await
+    }
+
+    fn engine(&self) -> &dyn Engine {
+        &*self.shared.engine
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn before(&self, older_than_ms: i64) -> Result<Timestamp> {
+        if older_than_ms < 0 {
+            return Err(Error::Invalid(format!("An age of {older_than_ms} ms lies in the future.")));
+        }
+        Ok(self.now().plus(-older_than_ms))
+    }
+}
+
+/// Runs a short call that changes nothing.
+async fn reading<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    call(name, DEADLINE, Error::Unavailable, work).await
+}
+
+/// Runs a short call that writes: after the deadline nobody knows whether it did.
+async fn writing<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    call(name, DEADLINE, Error::Unknown, work).await
+}
+
+async fn call<T>(name: &'static str, deadline: Duration, late: fn(String) -> Error, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let started = Instant::now();
+    let span = tracing::debug_span!("storage.call", call = name);
+    let result = match tokio::time::timeout(deadline, work.instrument(span)).await {
+        Ok(result) => result,
+        Err(_) => Err(late(format!("Storage did not answer `{name}` within {} s.", deadline.as_secs()))),
+    };
+    metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
+    if let Err(error) = &result {
+        metrics::counter!(names::ERRORS_TOTAL, "call" => name, "reason" => error.reason()).increment(1);
+    }
+    result
+}
+
+fn decode<T: Object>(row: Row) -> Result<Stored<T>> {
+    match serde_json::from_str(&row.data) {
+        Ok(data) => Ok(Stored {
+            id: row.id,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            active: row.active,
+            data,
+        }),
+        Err(error) => Err(Error::Corrupt(format!("The data of {:?} {} can't be read: {error}.", T::KIND, row.id))),
+    }
+}
+
+fn decode_audit(rows: Vec<AuditRow>) -> Result<Vec<AuditEntry>> {
+    rows.into_iter().map(|row| row.decode().map_err(Error::Corrupt)).collect()
+}
