@@ -1,1 +1,39 @@
-//! feeds
+//! The follower graph, home feeds and public feeds. All of it is derived from storage and can be thrown away.
+//!
+//! ```text
+//! truth in storage ─▶ apply(changes) ─┬─▶ graph: follows · left out · blocks · mutes · boards
+//!                                     └─▶ publish ─▶ home feeds in memory of followers (once each, by the pin's time)
+//!                                               ├─▶ lists of authors with very many followers, merged at read
+//!                                               └─▶ public lists: everything · per topic · per domain
+//! home(user) ─▶ feed + merged lists ─▶ filter by the present graph ─▶ page ─▶ (memory ends) storage goes on
+//!        └─▶ no feed in memory ─▶ the caller builds it from storage ─▶ fill(user)
+//! ```
+//!
+//! Reading order: `facts.rs` (the words), `feeds.rs` (the front), `engine.rs` (the port), `engine/memory.rs`.
+//!
+//! Invariants
+//! - The caller reads the truth from storage and sets it here; every call may come twice or late, and the last one wins.
+//! - `followers(board) = (followers(owner) − left(board)) ∪ explicit(board)`; owner is the board's, not the pin's.
+//! - Every page is filtered by the graph as it is at that moment. A board that was never set shows nothing.
+//! - A change that lets a person see *more* drops that person's feed; it is built anew from storage. So a feed in memory
+//!   lacks nothing down to where it says that it ends.
+//! - Lists are bounded; each knows where it ends, and nobody ever reaches a false end.
+
+mod error;
+mod facts;
+mod limits;
+mod metrics;
+
+mod feeds;
+
+mod engine;
+
+pub use engine::{Change, Engine, Fault, Faulty, MemoryEngine};
+pub use error::{Error, Result};
+pub use facts::{
+    BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
+    Relation, Stats, Target, TargetKind,
+};
+pub use feeds::Feeds;
+pub use limits::Limits;
+pub use metrics::{METRICS, Metric, describe as describe_metrics};

@@ -1,0 +1,115 @@
+//! The port: what a holder of graph and feeds must do.
+//!
+//! Calls carry batches, so that an engine over the network needs one round trip each. All calls may be repeated safely: a
+//! change *sets* a state. Errors: `Unavailable` when nothing happened, `Unknown` when it may have.
+
+mod faulty;
+mod memory;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use model::{BoardId, PinId, Timestamp, UserId};
+
+use crate::error::Result;
+use crate::facts::{
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+};
+
+pub use faulty::{Fault, Faulty};
+pub use memory::MemoryEngine;
+
+/// One change of the graph or of a pin, as the truth now stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    Follow {
+        user: UserId,
+        target: Target,
+        on: bool,
+        at: Timestamp,
+    },
+    LeftOut {
+        user: UserId,
+        board: BoardId,
+        on: bool,
+    },
+    Block {
+        user: UserId,
+        other: UserId,
+        on: bool,
+    },
+    Mute {
+        user: UserId,
+        other: UserId,
+        on: bool,
+    },
+    /// `None`: the board is gone, its follows with it, and its pins show nowhere.
+    Board {
+        board: BoardId,
+        facts: Option<BoardFacts>,
+    },
+    /// The person is gone: edges of both directions, boards, pins and feed.
+    UserGone {
+        user: UserId,
+    },
+    /// The pin stands on this board with these topics at this time; replaces what was known of it.
+    Publish(PinFacts),
+    Retract(PinId),
+}
+
+/// A holder of graph and feeds.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// Applies changes in their order. Each change is atomic for readers of one feed; the batch is not. After `Ok`, every page
+    /// shows their effect. Publishing costs a step per follower with a feed in memory.
+    async fn apply(&self, changes: Vec<Change>) -> Result<()>;
+
+    /// Installs a feed that was built from storage after `home` said that none is present, and merges what was published
+    /// meanwhile. `complete_to`: the entries hold everything down to there; `None`: everything there is. Entries in any order,
+    /// repeated ones count once. Not taken (which is no error) when the graph may have widened since the building began.
+    async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()>;
+
+    /// Reads at most `limit` entries strictly older than `before`, filtered by the present graph. Without a feed in memory,
+    /// answers `present: false` and collects from now on what is published, for the `fill` to come.
+    async fn home(&self, user: UserId, before: Option<Position>, limit: usize) -> Result<HomePage>;
+
+    /// Reads at most `limit` entries of a public feed strictly older than `before`: pins of listed boards.
+    async fn public(&self, feed: PublicFeed, before: Option<Position>, limit: usize) -> Result<PublicPage>;
+
+    /// Tells of each target whether the user follows it; same order and length.
+    async fn follows(&self, user: UserId, targets: Vec<Target>) -> Result<Vec<bool>>;
+
+    /// Tells what stands between the user and each other; same order and length.
+    async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>>;
+
+    /// Counts exactly; same order and length. Who is not known counts zero.
+    async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>>;
+
+    /// Counts `(followers(owner) − left(board)) ∪ explicit(board)` exactly; same order and length. Costs a step for each who
+    /// left the board out or follows it alone.
+    async fn board_followers(&self, boards: Vec<BoardId>) -> Result<Vec<u64>>;
+
+    /// Lists who follows the target itself, newest first.
+    async fn followers(&self, target: Target, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage>;
+
+    /// Lists what the user follows of one kind, newest first.
+    async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage>;
+
+    /// Lists people followed by those whom the user follows: the most shared first; none already followed, blocked or muted.
+    async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>>;
+
+    /// Makes everything that was applied durable, together with the log's offset up to which it is complete. An engine that is
+    /// not asked to persist does nothing.
+    async fn snapshot(&self, offset: i64) -> Result<()>;
+
+    /// Returns the offset of the snapshot that this engine started from; `None`: it started empty and must be rebuilt.
+    fn restored_offset(&self) -> Option<i64>;
+
+    /// Drops idle feeds, feeds beyond the total limit, and pins that no list holds. Changes no answer but `present`.
+    async fn maintain(&self) -> Result<()>;
+
+    async fn stats(&self) -> Result<Stats>;
+
+    /// Forgets everything, for a rebuild.
+    async fn clear(&self) -> Result<()>;
+}

@@ -1,0 +1,126 @@
+//! A decorator that injects failures, so that tests can show what callers do about them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use model::{BoardId, UserId};
+use parking_lot::Mutex;
+
+use super::{Change, Engine};
+use crate::error::{Error, Result};
+use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
+
+/// What happens to the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call goes through.
+    Pass,
+    /// The call fails and has done nothing.
+    Unavailable,
+    /// The call is done, but its answer is lost.
+    AnswerLost,
+}
+
+/// An engine that fails on command. Faults are used up in order, one per call; without any, calls go through.
+#[derive(Debug)]
+pub struct Faulty {
+    inner: Arc<dyn Engine>,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl Faulty {
+    /// Wraps an engine.
+    pub fn new(inner: Arc<dyn Engine>) -> Faulty {
+        Faulty { inner, faults: Mutex::default() }
+    }
+
+    /// Adds faults for the next calls.
+    pub fn inject(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().extend(faults);
+    }
+
+    /// Counts the faults that no call has met yet.
+    pub fn pending_count(&self) -> usize {
+        self.faults.lock().len()
+    }
+
+    async fn call<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let fault = self.faults.lock().pop_front().unwrap_or(Fault::Pass);
+        match fault {
+            Fault::Pass => work.await,
+            Fault::Unavailable => Err(Error::Unavailable("injected: the engine does not answer".to_owned())),
+            Fault::AnswerLost => {
+                work.await?;
+                Err(Error::Unknown("injected: the answer was lost".to_owned()))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for Faulty {
+    async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        self.call(self.inner.apply(changes)).await
+    }
+
+    async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {
+        self.call(self.inner.fill(user, entries, complete_to)).await
+    }
+
+    async fn home(&self, user: UserId, before: Option<Position>, limit: usize) -> Result<HomePage> {
+        self.call(self.inner.home(user, before, limit)).await
+    }
+
+    async fn public(&self, feed: PublicFeed, before: Option<Position>, limit: usize) -> Result<PublicPage> {
+        self.call(self.inner.public(feed, before, limit)).await
+    }
+
+    async fn follows(&self, user: UserId, targets: Vec<Target>) -> Result<Vec<bool>> {
+        self.call(self.inner.follows(user, targets)).await
+    }
+
+    async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>> {
+        self.call(self.inner.relations(user, others)).await
+    }
+
+    async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>> {
+        self.call(self.inner.counts(users)).await
+    }
+
+    async fn board_followers(&self, boards: Vec<BoardId>) -> Result<Vec<u64>> {
+        self.call(self.inner.board_followers(boards)).await
+    }
+
+    async fn followers(&self, target: Target, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
+        self.call(self.inner.followers(target, cursor, limit)).await
+    }
+
+    async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
+        self.call(self.inner.following(user, kind, cursor, limit)).await
+    }
+
+    async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
+        self.call(self.inner.suggestions(user, limit)).await
+    }
+
+    async fn snapshot(&self, offset: i64) -> Result<()> {
+        self.call(self.inner.snapshot(offset)).await
+    }
+
+    fn restored_offset(&self) -> Option<i64> {
+        self.inner.restored_offset()
+    }
+
+    async fn maintain(&self) -> Result<()> {
+        self.call(self.inner.maintain()).await
+    }
+
+    async fn stats(&self) -> Result<Stats> {
+        self.call(self.inner.stats()).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.call(self.inner.clear()).await
+    }
+}

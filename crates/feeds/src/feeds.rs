@@ -1,0 +1,240 @@
+//! The front: limits, deadlines and metrics before the port. Callers see only this.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{BoardId, PinId, Timestamp, UserId};
+use runtime::SharedClock;
+
+use crate::engine::{Change, Engine, MemoryEngine};
+use crate::error::{Error, Result};
+use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Stats, Target, TargetKind};
+use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX};
+use crate::metrics as names;
+
+/// The follower graph and the feeds.
+#[derive(Clone, Debug)]
+pub struct Feeds {
+    engine: Arc<dyn Engine>,
+}
+
+impl Feeds {
+    /// Opens an engine: `memory:` keeps everything in the process, `memory:?snapshot=PATH` also starts from the snapshot at PATH
+    /// and writes it there. A snapshot that can't be read is said loudly and leaves the feeds empty ([`Feeds::restored_offset`]).
+    pub fn open(url: &str, clock: SharedClock, limits: Limits) -> Result<Feeds> {
+        let invalid = || Error::Invalid(format!("'{url}' is no address for feeds; known are 'memory:' and 'memory:?snapshot=PATH'."));
+        let rest = url.strip_prefix("memory:").ok_or_else(invalid)?;
+        let snapshot = match rest {
+            "" => None,
+            _ => Some(rest.strip_prefix("?snapshot=").filter(|path| !path.is_empty()).ok_or_else(invalid)?),
+        };
+        if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
+            return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
+        }
+        Ok(Feeds::with_engine(Arc::new(MemoryEngine::open(snapshot.map(Into::into), clock, limits))))
+    }
+
+    /// Wraps an engine.
+    pub fn with_engine(engine: Arc<dyn Engine>) -> Feeds {
+        Feeds { engine }
+    }
+
+    /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        check_batch("changes", changes.len(), CHANGES_PER_CALL_MAX)?;
+        metrics::counter!(names::CHANGES_COUNT).increment(changes.len() as u64);
+        self.call("apply", self.engine.apply(changes)).await
+    }
+
+    /// Sets whether the user follows the target. `at` orders the lists of follows; use the edge's own time.
+    pub async fn set_follow(&self, user: UserId, target: Target, on: bool, at: Timestamp) -> Result<()> {
+        self.apply(vec![Change::Follow { user, target, on, at }]).await
+    }
+
+    /// Sets whether the user leaves the board out of its followed owner.
+    pub async fn set_left_out(&self, user: UserId, board: BoardId, on: bool) -> Result<()> {
+        self.apply(vec![Change::LeftOut { user, board, on }]).await
+    }
+
+    /// Sets whether the user blocks the other.
+    pub async fn set_block(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
+        self.apply(vec![Change::Block { user, other, on }]).await
+    }
+
+    /// Sets whether the user mutes the other.
+    pub async fn set_mute(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
+        self.apply(vec![Change::Mute { user, other, on }]).await
+    }
+
+    /// Sets what feeds need to know about a board. Pins of a board that was never set show nowhere. When a board becomes listed,
+    /// publish its pins after this, because those that were not published while it was hidden are not known.
+    pub async fn set_board(&self, board: BoardId, facts: BoardFacts) -> Result<()> {
+        self.apply(vec![Change::Board { board, facts: Some(facts) }]).await
+    }
+
+    /// Forgets a board with its follows; its pins show nowhere.
+    pub async fn forget_board(&self, board: BoardId) -> Result<()> {
+        self.apply(vec![Change::Board { board, facts: None }]).await
+    }
+
+    /// Forgets a person: edges of both directions, boards, pins and feed.
+    pub async fn forget_user(&self, user: UserId) -> Result<()> {
+        self.apply(vec![Change::UserGone { user }]).await
+    }
+
+    /// Puts a pin into the home feeds of its board's and its topics' followers and into the public feeds. Publishing it again
+    /// replaces what was known (a move, other topics).
+    pub async fn publish(&self, facts: PinFacts) -> Result<()> {
+        self.apply(vec![Change::Publish(facts)]).await
+    }
+
+    /// Takes a pin out of all feeds.
+    pub async fn retract(&self, pin: PinId) -> Result<()> {
+        self.apply(vec![Change::Retract(pin)]).await
+    }
+
+    /// Reads a page of the user's home feed: entries strictly older than `before`.
+    pub async fn home(&self, user: UserId, before: Option<Position>, limit: usize) -> Result<HomePage> {
+        check_page(limit)?;
+        let page = self.call("home", self.engine.home(user, before, limit)).await?;
+        if !page.present {
+            metrics::counter!(names::HOME_ABSENT_COUNT).increment(1);
+        } else if page.complete_to.is_some() {
+            metrics::counter!(names::HOME_STORAGE_COUNT).increment(1);
+        }
+        Ok(page)
+    }
+
+    /// Installs a feed that was built from storage after [`Feeds::home`] answered `present: false`; without that answer it is not
+    /// taken. `complete_to`: `entries` hold everything down to there; `None`: everything there is. Give
+    /// [`Limits::home_entries_max`] entries at most; more are cut.
+    pub async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {
+        self.call("fill", self.engine.fill(user, entries, complete_to)).await
+    }
+
+    /// Reads a page of a public feed: entries strictly older than `before`.
+    pub async fn public(&self, feed: PublicFeed, before: Option<Position>, limit: usize) -> Result<PublicPage> {
+        check_page(limit)?;
+        self.call("public", self.engine.public(feed, before, limit)).await
+    }
+
+    /// Tells of each target whether the user follows it; same order and length.
+    pub async fn follows(&self, user: UserId, targets: &[Target]) -> Result<Vec<bool>> {
+        check_batch("targets", targets.len(), BATCH_ITEMS_MAX)?;
+        self.call("follows", self.engine.follows(user, targets.to_vec())).await
+    }
+
+    /// Tells whether one of the two blocked the other, whichever.
+    pub async fn blocked(&self, user: UserId, other: UserId) -> Result<bool> {
+        let relations = self.call("relations", self.engine.relations(user, vec![other])).await?;
+        Ok(relations.first().is_some_and(|relation| relation.blocked))
+    }
+
+    /// Tells whether the user muted the other.
+    pub async fn muted(&self, user: UserId, other: UserId) -> Result<bool> {
+        let relations = self.call("relations", self.engine.relations(user, vec![other])).await?;
+        Ok(relations.first().is_some_and(|relation| relation.muted))
+    }
+
+    /// Tells of each other whether the user wants to see nothing of them: blocked either way, or muted. Same order and length.
+    pub async fn hidden(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
+        check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
+        let relations = self.call("relations", self.engine.relations(user, others.to_vec())).await?;
+        Ok(relations.into_iter().map(|relation| relation.blocked || relation.muted).collect())
+    }
+
+    /// Counts followers and follows of one person, exactly.
+    pub async fn counts(&self, user: UserId) -> Result<Counts> {
+        Ok(self.counts_many(&[user]).await?.pop().unwrap_or_default())
+    }
+
+    /// Counts followers and follows of several people; same order and length.
+    pub async fn counts_many(&self, users: &[UserId]) -> Result<Vec<Counts>> {
+        check_batch("people", users.len(), BATCH_ITEMS_MAX)?;
+        self.call("counts", self.engine.counts(users.to_vec())).await
+    }
+
+    /// Counts the board's followers exactly: those of its owner less those who left it out, and those who follow it alone.
+    pub async fn followers_of_board(&self, board: BoardId) -> Result<u64> {
+        let counts = self.call("board_followers", self.engine.board_followers(vec![board])).await?;
+        Ok(counts.first().copied().unwrap_or(0))
+    }
+
+    /// Lists a person's followers, newest first.
+    pub async fn followers(&self, user: UserId, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
+        self.target_followers(Target::User(user), cursor, limit).await
+    }
+
+    /// Lists who follows the person, the board alone, or the topic, newest first.
+    pub async fn target_followers(&self, target: Target, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
+        check_page(limit)?;
+        self.call("followers", self.engine.followers(target, cursor, limit)).await
+    }
+
+    /// Lists what the user follows of one kind, newest first.
+    pub async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
+        check_page(limit)?;
+        self.call("following", self.engine.following(user, kind, cursor, limit)).await
+    }
+
+    /// Suggests people: those followed by the people whom the user follows, the most shared first.
+    pub async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
+        check_page(limit)?;
+        self.call("suggestions", self.engine.suggestions(user, limit)).await
+    }
+
+    /// Makes everything durable that was applied, with the log's offset up to which it is complete; also drops idle feeds. Does
+    /// nothing more on an engine without a snapshot. Takes as long as the disk needs, so it has no deadline.
+    pub async fn snapshot(&self, offset: i64) -> Result<()> {
+        let started = Instant::now();
+        self.engine.maintain().await?;
+        let answer = self.engine.snapshot(offset).await;
+        finish("snapshot", started, &answer);
+        answer
+    }
+
+    /// Returns the offset of the snapshot that the feeds started from, for the consumer to go on from there. `None`: they started
+    /// empty; rebuild them from storage.
+    pub fn restored_offset(&self) -> Option<i64> {
+        self.engine.restored_offset()
+    }
+
+    pub async fn stats(&self) -> Result<Stats> {
+        self.call("stats", self.engine.stats()).await
+    }
+
+    /// Forgets everything, for a rebuild.
+    pub async fn clear(&self) -> Result<()> {
+        self.call("clear", self.engine.clear()).await
+    }
+
+    async fn call<T>(&self, name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let started = Instant::now();
+        let answer = tokio::time::timeout(Duration::from_millis(CALL_MS_MAX), work)
+            .await
+            .unwrap_or_else(|_| Err(Error::Unknown(format!("{name} took longer than {CALL_MS_MAX} ms"))));
+        finish(name, started, &answer);
+        answer
+    }
+}
+
+fn finish<T>(name: &'static str, started: Instant, answer: &Result<T>) {
+    metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
+    if answer.is_err() {
+        metrics::counter!(names::ERRORS_COUNT, "call" => name).increment(1);
+    }
+}
+
+fn check_page(limit: usize) -> Result<()> {
+    if (1..=PAGE_ENTRIES_MAX).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("A page has 1 to {PAGE_ENTRIES_MAX} entries; {limit} were asked for.")))
+}
+
+fn check_batch(what: &str, count: usize, max: usize) -> Result<()> {
+    if count <= max {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("{count} {what} in one call; at most {max} are taken. Split them.")))
+}
