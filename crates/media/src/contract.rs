@@ -66,7 +66,7 @@ async fn a_second_put_replaces(engine: Arc<dyn Engine>) {
 }
 
 async fn an_empty_and_a_large_blob_come_back(engine: Arc<dyn Engine>) {
-    let large = Bytes::from((0..3_000_000_u32).map(|index| (index * 7 >> 3) as u8).collect::<Vec<u8>>());
+    let large = Bytes::from((0..3_000_000_u32).map(|index| (index.wrapping_mul(7) >> 3) as u8).collect::<Vec<u8>>());
     engine.put(key(1, Rendition::Original), Bytes::new()).await.expect("a put");
     engine.put(key(2, Rendition::Original), large.clone()).await.expect("a put");
     assert_eq!(engine.get(key(1, Rendition::Original)).await.expect("a get"), Some(Bytes::new()));

@@ -8,7 +8,7 @@ use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 use crate::raster::{Raster, Space};
 
 /// The quality of renditions on the scale of libjpeg. Below it edges ring visibly, above it bytes double.
-pub const JPEG_QUALITY: u8 = 82;
+pub const JPEG_QUALITY: u8 = 85;
 /// Opaque pictures with at most this many colours are tried as PNG as well.
 const FLAT_ART_COLORS_MAX: usize = 2_048;
 /// What one byte of an index can name.

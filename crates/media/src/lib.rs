@@ -35,6 +35,8 @@ mod raster;
 mod render;
 mod resize;
 
+mod metadata;
+
 mod fetch;
 
 pub use encode::JPEG_QUALITY;
@@ -45,6 +47,7 @@ pub use fetch::{
 };
 pub use limits::Limits;
 pub use media::{Media, Usage};
+pub use metadata::{PictureMetadata, read_metadata};
 pub use metrics::{METRICS, Metric, describe as describe_metrics};
 pub use picture::{Format, Hash, InvalidHash, Picture, placeholder_data_url};
 pub use render::render_all;

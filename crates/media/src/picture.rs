@@ -233,7 +233,12 @@ mod tests {
             let mut pixels = Vec::new();
             for index in 0..width * height {
                 let index = index as u32;
-                pixels.extend([(index * 7) as u8, (index * 13) as u8, (index / 3) as u8, if index % 2 == 0 { alpha } else { 255 }]);
+                pixels.extend([
+                    (index * 7) as u8,
+                    (index * 13) as u8,
+                    (index / 3) as u8,
+                    if index.is_multiple_of(2) { alpha } else { 255 },
+                ]);
             }
             let thumbhash = thumbhash::rgba_to_thumb_hash(width, height, &pixels);
             let url = placeholder_data_url(&thumbhash).expect("a placeholder");
