@@ -32,8 +32,10 @@ assocs! {
     /// Sequence: the owner's order by hand; new boards come first.
     UserHasBoards = "user_has_boards", User -> Board;
     UserHasPins = "user_has_pins", User -> Pin;
-    /// Sequence: the pin's instant, or the owner's order by hand.
+    /// Sequence: the pin's own instant.
     BoardHasPins = "board_has_pins", Board -> Pin;
+    /// Only on boards ordered by hand. Sequence: the order by hand.
+    BoardOrdersPins = "board_orders_pins", Board -> Pin;
     /// Sequence: the owner's order by hand.
     BoardHasSections = "board_has_sections", Board -> Section;
     SectionHasPins = "section_has_pins", Section -> Pin;
@@ -66,6 +68,8 @@ assocs! {
     UserJoinsBoards = "user_joins_boards", User -> Board;
     UserInvitedToBoards = "user_invited_to_boards", User -> Board;
     ImageHasPins = "image_has_pins", Image -> Pin;
+    /// People whose profile shows the picture.
+    ImageShownByUsers = "image_shown_by_users", Image -> User;
     /// Sequence: the id of the person's newest pin of that picture, so that "already on board X" is one look-up.
     UserHasImages = "user_has_images", User -> Image;
     UserHasSessions = "user_has_sessions", User -> Session;
@@ -112,6 +116,8 @@ pub enum NameKind {
     Tag,
     /// `<owner id>/<slug>`: board addresses are unique per person. Lives on the owner's shard.
     BoardSlug,
+    /// `<owner id>/<key of the source>`: what an import or an idempotent request made. Lives on the owner's shard.
+    SourceKey,
 }
 
 impl NameKind {
@@ -122,6 +128,7 @@ impl NameKind {
             NameKind::ImageHash => "image_hash",
             NameKind::Tag => "tag",
             NameKind::BoardSlug => "board_slug",
+            NameKind::SourceKey => "source_key",
         }
     }
 }

@@ -31,5 +31,7 @@ pub use id::{
     UserId,
 };
 pub use limits::Invalid;
-pub use object::{Board, Comment, Image, Notification, Object, Pin, Report, Section, Session, Site, Stored, Token, TopicObject, User};
+pub use object::{
+    Board, Comment, Image, Notification, Object, Picture, Pin, Report, Section, Session, Site, Stored, Token, TopicObject, User,
+};
 pub use time::{Clock, Timestamp};

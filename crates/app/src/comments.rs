@@ -1,0 +1,186 @@
+//! Comments with replies and mentions.
+
+use std::sync::Arc;
+
+use model::limits::{self, MENTIONS_PER_COMMENT_MAX, check_text};
+use model::object::{Role, SCHEMA_VERSION};
+use model::text::mentions_of;
+use model::{Assoc, Comment, CommentId, EventKind, Id, Kind, PinId, Stored, User, UserId};
+use serde_json::json;
+use storage::{Condition, Order, Range};
+
+use crate::compose::App;
+use crate::edges::EdgeWish;
+use crate::error::{Error, Result, What};
+use crate::hydrate::{Page, PageRequest, lists, page_of, stands};
+use crate::plan::Plan;
+use crate::viewer::Viewer;
+
+/// A comment with what is shown around it.
+#[derive(Clone, Debug)]
+pub struct CommentView {
+    pub comment: Arc<Stored<Comment>>,
+    pub author: Arc<Stored<User>>,
+    pub likes: u64,
+    pub liked: bool,
+    pub replies: Vec<CommentView>,
+    /// The viewer may delete it: its author, the pin's owner, an admin.
+    pub deletable: bool,
+}
+
+/// Replies shown below one comment.
+const REPLIES_SHOWN_MAX: usize = 50;
+const COMMENTS_PER_PIN_MAX: u64 = 20_000;
+
+impl App {
+    /// Writes a comment, or a reply to one.
+    pub async fn add_comment(&self, viewer: &Viewer, pin: PinId, text: &str, reply_to: Option<CommentId>) -> Result<CommentId> {
+        let me = viewer.require()?;
+        let view = self.pin(viewer, pin).await?;
+        if self.is_blocked(me, view.pin.data.owner).await? {
+            return Err(Error::Forbidden("You can't comment on this pin.".into()));
+        }
+        let text = check_text("text", "The comment", text, limits::COMMENT_CHARS_MAX)?;
+        if text.is_empty() {
+            return Err(Error::invalid("text", "The comment is empty; write something first."));
+        }
+        let parent = match reply_to {
+            Some(comment) => Some(self.top_of_thread(viewer, pin, comment).await?),
+            None => None,
+        };
+        let mentions = self.mentioned(viewer, me, &text).await?;
+        let id: CommentId = self.new_id(pin.shard(), Kind::Comment).await?;
+        let now = self.now();
+        let comment = Comment { v: SCHEMA_VERSION, pin, author: me, text, parent, mentions, at: now };
+        let event = self.event_with(
+            EventKind::CommentCreated,
+            Some(me),
+            viewer.request_id.clone(),
+            vec![id.id(), pin.id()],
+            json!({ "reply_to": reply_to }),
+        );
+        let mut plan = Plan::decided_on(pin.shard());
+        plan.decision()
+            .require(Condition::Active(pin.id()))
+            .require(Condition::CountBelow(Assoc::PinHasComments, pin.id(), COMMENTS_PER_PIN_MAX))
+            .create(id.id(), &comment)
+            .map(Assoc::PinHasComments, pin.id(), id.id(), now.0)
+            .emit(event);
+        if let Some(parent) = parent {
+            plan.decision().map(Assoc::CommentHasReplies, parent.id(), id.id(), now.0);
+        }
+        plan.wish(&[EdgeWish::new(Assoc::UserWritesComments, me, id, Some(now.0))]);
+        self.carry_out(plan).await?;
+        Ok(id)
+    }
+
+    async fn top_of_thread(&self, viewer: &Viewer, pin: PinId, comment: CommentId) -> Result<CommentId> {
+        let stored = self.comment(viewer, comment).await?;
+        if stored.data.pin != pin {
+            return Err(Error::NotFound(What::Comment));
+        }
+        Ok(stored.data.parent.unwrap_or(comment))
+    }
+
+    async fn mentioned(&self, viewer: &Viewer, me: UserId, text: &str) -> Result<Vec<UserId>> {
+        let mut mentioned = Vec::new();
+        for name in mentions_of(text).into_iter().take(MENTIONS_PER_COMMENT_MAX) {
+            let Ok(user) = self.user_named(viewer, &name).await else { continue };
+            let id = UserId::try_from(user.id).map_err(Error::internal)?;
+            if id != me && !self.is_blocked(me, id).await? {
+                mentioned.push(id);
+            }
+        }
+        Ok(mentioned)
+    }
+
+    /// Reads a comment on a pin that the viewer may see.
+    pub async fn comment(&self, viewer: &Viewer, comment: CommentId) -> Result<Arc<Stored<Comment>>> {
+        let stored = self.object::<Comment>(comment).await?.filter(|stored| stored.active).ok_or(Error::NotFound(What::Comment))?;
+        self.pin(viewer, stored.data.pin).await.map_err(|_| Error::NotFound(What::Comment))?;
+        Ok(stored)
+    }
+
+    /// Deletes a comment: its author, the pin's owner, an owner of the board, or an admin.
+    pub async fn delete_comment(&self, viewer: &Viewer, comment: CommentId) -> Result<()> {
+        let me = viewer.require()?;
+        let stored = self.comment(viewer, comment).await?;
+        let pin = self.pin(viewer, stored.data.pin).await?;
+        let owns_board = pin.board.data.role_of(me) == Some(Role::Owner);
+        if stored.data.author != me && pin.pin.data.owner != me && !owns_board && !viewer.is_admin() {
+            return Err(Error::Forbidden("Only its author or the pin's owner can delete this comment.".into()));
+        }
+        let mut plan = Plan::decided_on(comment.shard());
+        plan.decision()
+            .require(Condition::Version(comment.id(), stored.version))
+            .delete(comment.id())
+            .unmap(Assoc::PinHasComments, stored.data.pin.id(), comment.id())
+            .emit(self.event(EventKind::CommentDeleted, viewer, vec![comment.id(), stored.data.pin.id()]));
+        if let Some(parent) = stored.data.parent {
+            plan.decision().unmap(Assoc::CommentHasReplies, parent.id(), comment.id());
+        }
+        plan.wish(&[EdgeWish::new(Assoc::UserWritesComments, stored.data.author, comment, None)]);
+        self.carry_out(plan).await?;
+        Ok(())
+    }
+
+    /// Lists the comments of a pin, newest first, each with its replies, oldest first.
+    pub async fn comments(&self, viewer: &Viewer, pin: PinId, request: &PageRequest) -> Result<Page<CommentView>> {
+        let view = self.pin(viewer, pin).await?;
+        let (size, assoc) = (request.size()?, Assoc::PinHasComments);
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
+        let mut items = Vec::new();
+        loop {
+            let edges = self.storage.range(assoc, pin.id(), Range { after, limit: size + 1, order: Order::Descending }).await?;
+            let ended = edges.len() <= size;
+            after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            let mut shown = self.comment_views(viewer, view.pin.data.owner, &ids, true).await?;
+            for edge in edges {
+                let at = shown.iter().position(|c| c.comment.id == edge.to && c.comment.data.parent.is_none());
+                if let Some(at) = at {
+                    items.push((edge, shown.swap_remove(at)));
+                }
+            }
+            if ended || items.len() > size {
+                break;
+            }
+        }
+        let mut page = page_of(items, size, lists::of_assoc(assoc));
+        for comment in &mut page.items {
+            let range = Range { after: None, limit: REPLIES_SHOWN_MAX, order: Order::Ascending };
+            let edges = self.storage.range(Assoc::CommentHasReplies, comment.comment.id, range).await?;
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            comment.replies = self.comment_views(viewer, view.pin.data.owner, &ids, false).await?;
+        }
+        Ok(page)
+    }
+
+    async fn comment_views(&self, viewer: &Viewer, pin_owner: UserId, ids: &[Id], tops_only: bool) -> Result<Vec<CommentView>> {
+        let comments: Vec<_> = self.objects::<Comment>(ids).await?.into_iter().flatten().filter(|c| c.active).collect();
+        let authors = self.by_id::<User>(comments.iter().map(|comment| comment.data.author.id())).await?;
+        let ids: Vec<Id> = comments.iter().map(|comment| comment.id).collect();
+        let wanted: Vec<_> = ids.iter().map(|id| (Assoc::CommentLikedByUsers, *id)).collect();
+        let likes = self.storage.counts(&wanted).await?;
+        let liked = match viewer.id() {
+            Some(me) => self.storage.edges(Assoc::UserLikesComments, me.id(), &ids).await?,
+            None => vec![None; ids.len()],
+        };
+        let mut views = Vec::new();
+        for ((comment, likes), liked) in comments.into_iter().zip(likes).zip(liked) {
+            let Some(author) = authors.get(&comment.data.author.id()).filter(|author| stands(author)) else { continue };
+            if tops_only && comment.data.parent.is_some() {
+                continue;
+            }
+            let hidden = match viewer.id() {
+                Some(me) => me != comment.data.author && self.is_blocked(me, comment.data.author).await?,
+                None => false,
+            };
+            if !hidden {
+                let deletable = viewer.is(comment.data.author) || viewer.is(pin_owner) || viewer.is_admin();
+                views.push(CommentView { author: author.clone(), likes, liked: liked.is_some(), replies: Vec::new(), deletable, comment });
+            }
+        }
+        Ok(views)
+    }
+}

@@ -1,0 +1,141 @@
+//! The application: the services it composes and the settings it runs with.
+
+use std::sync::Arc;
+
+use model::id::Shard;
+use model::{Event, EventKind, Id, Object, Stored, Timestamp, UserId};
+use runtime::{Health, SharedClock, new_event_id};
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::viewer::Viewer;
+
+/// Everything an action needs, handed in by the binary.
+pub struct Parts {
+    pub storage: storage::Storage,
+    pub cache: cache::Cache,
+    pub feeds: feeds::Feeds,
+    pub jobs: ::jobs::Jobs,
+    pub events: events::Events,
+    pub search: ::search::Search,
+    pub media: media::Media,
+    pub fetcher: media::Fetcher,
+    pub clock: SharedClock,
+    pub health: Health,
+    pub settings: Settings,
+}
+
+/// What whoever runs the site can choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The site's own address as people type it, without a slash at the end; it stands in mails.
+    pub base_url: String,
+    pub site_title: String,
+    pub mail_url: String,
+    pub mail_from: String,
+    /// How long deleted pins can be restored.
+    pub trash_retention_ms: i64,
+    /// How long the bytes of a picture stay after the last pin of it is gone.
+    pub picture_grace_ms: i64,
+    pub session_lifetime_ms: i64,
+    /// Name of this process in events.
+    pub host: String,
+    pub role: String,
+    /// Memory and passes of Argon2id; smaller only in tests.
+    pub password_cost: PasswordCost,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordCost {
+    pub memory_kib: u32,
+    pub passes: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            base_url: "http://localhost:8080".into(),
+            site_title: "Corkboard".into(),
+            mail_url: "file:data/mail".into(),
+            mail_from: "corkboard@localhost".into(),
+            trash_retention_ms: 30 * Timestamp::DAY,
+            picture_grace_ms: Timestamp::HOUR,
+            session_lifetime_ms: 90 * Timestamp::DAY,
+            host: "localhost".into(),
+            role: "all".into(),
+            // OWASP's second choice for Argon2id: 19 MiB, two passes, one lane.
+            password_cost: PasswordCost { memory_kib: 19 * 1024, passes: 2 },
+        }
+    }
+}
+
+/// The application. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    pub fn new(parts: Parts) -> App {
+        App(Arc::new(parts))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes an event of this process, now.
+    pub fn event(&self, kind: EventKind, viewer: &Viewer, subjects: Vec<Id>) -> Event {
+        self.event_with(kind, viewer.id(), viewer.request_id.clone(), subjects, Value::Null)
+    }
+
+    pub fn event_with(&self, kind: EventKind, actor: Option<UserId>, request_id: String, subjects: Vec<Id>, data: Value) -> Event {
+        let at = self.now();
+        let (role, host) = (self.settings.role.clone(), self.settings.host.clone());
+        Event { id: new_event_id(at), kind, at, actor, subjects, request_id, role, host, data }
+    }
+
+    /// Writes a batch and forgets the cached copies of what it changed.
+    pub async fn commit(&self, batch: storage::Batch) -> Result<storage::Written> {
+        let written = self.storage.write(batch).await?;
+        for (id, version) in &written.versions {
+            self.cache.invalidate(*id, *version);
+        }
+        Ok(written)
+    }
+
+    /// Reads one object through the cache. Inactive rows come too.
+    pub async fn object<T: Object>(&self, id: impl Into<Id>) -> Result<Option<Arc<Stored<T>>>> {
+        let id = id.into();
+        if id.kind() != T::KIND {
+            return Ok(None);
+        }
+        Ok(self.objects::<T>(&[id]).await?.pop().flatten())
+    }
+
+    /// Reads objects through the cache, in the order of `ids`.
+    pub async fn objects<T: Object>(&self, ids: &[Id]) -> Result<Vec<Option<Arc<Stored<T>>>>> {
+        let storage = self.storage.clone();
+        let found = self.cache.get_many(ids, move |missing| async move { storage.get_many::<T>(&missing).await }).await?;
+        Ok(found)
+    }
+
+    /// Reads one object past the cache: for changes, which name the version they read.
+    pub async fn fresh<T: Object>(&self, id: impl Into<Id>) -> Result<Option<Stored<T>>> {
+        let id = id.into();
+        if id.kind() != T::KIND {
+            return Ok(None);
+        }
+        Ok(self.storage.get::<T>(id).await?.filter(|stored| stored.active))
+    }
+
+    pub async fn new_id<T: TryFrom<Id, Error = model::IdError>>(&self, shard: Shard, kind: model::Kind) -> Result<T> {
+        let id = self.storage.new_id(shard, kind).await?;
+        T::try_from(id).map_err(crate::error::Error::internal)
+    }
+}

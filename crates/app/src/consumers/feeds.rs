@@ -1,0 +1,156 @@
+//! Keeps the follower graph and the feeds equal to storage.
+//!
+//! The memory engine has no place of its own for an offset: it writes one into each snapshot and starts there after a restart.
+
+use std::time::Duration;
+
+use feeds::{PinFacts, Target};
+use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Topic, TopicId, UserId};
+use runtime::Shutdown;
+
+use crate::compose::App;
+use crate::error::Result;
+use crate::viewer::is_listed;
+
+/// How often a changed snapshot is written.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
+/// Events read at once.
+const STEP: usize = 256;
+
+impl App {
+    /// Rebuilds the feeds if there is no snapshot, then follows the log until shutdown and writes a last snapshot.
+    pub async fn run_feeds(&self, shutdown: Shutdown) -> Result<()> {
+        let mut consumer = self.events.consumer("feeds", Topic::Activity).await?;
+        match self.feeds.restored_offset() {
+            Some(offset) => consumer.seek(offset),
+            None => {
+                let end = self.events.end(Topic::Activity).await?;
+                self.rebuild_feeds().await?;
+                consumer.seek(end);
+            }
+        }
+        let mut snapshot_at = tokio::time::interval(SNAPSHOT_EVERY);
+        snapshot_at.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut written = self.feeds.restored_offset();
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => break,
+                _ = snapshot_at.tick() => {
+                    if written != Some(consumer.position()) {
+                        self.feeds.snapshot(consumer.position()).await?;
+                        consumer.commit(consumer.position()).await?;
+                        written = Some(consumer.position());
+                    }
+                }
+                records = consumer.next(STEP) => {
+                    let records = records?;
+                    let last = records.last().map(|record| record.offset);
+                    for record in records {
+                        self.handle_with_patience("feeds", record, &|event| self.reconcile_feeds(event)).await?;
+                    }
+                    if let Some(last) = last {
+                        consumer.seek(last);
+                    }
+                }
+            }
+        }
+        self.feeds.snapshot(consumer.position()).await?;
+        consumer.commit(consumer.position()).await?;
+        Ok(())
+    }
+
+    /// Makes the feeds equal to storage for what one event is about. Safe to repeat.
+    pub async fn reconcile_feeds(&self, event: Event) -> Result<()> {
+        use EventKind as K;
+        let target = event.subjects.first().copied();
+        match event.kind {
+            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
+                if let Some(pin) = event.subject::<PinId>(0) {
+                    self.reconcile_pin_in_feeds(pin).await?;
+                }
+            }
+            K::BoardCreated | K::BoardChanged | K::BoardDeleted | K::CollaboratorJoined | K::CollaboratorLeft => {
+                if let Some(board) = event.subject::<BoardId>(0) {
+                    self.try_tell_feeds_of_board(board).await?;
+                }
+            }
+            K::UserFollowed | K::UserUnfollowed => self.reconcile_follow(&event, Assoc::UserFollowsUsers, target).await?,
+            K::BoardFollowed | K::BoardUnfollowed => self.reconcile_follow(&event, Assoc::UserFollowsBoards, target).await?,
+            K::TopicFollowed | K::TopicUnfollowed => self.reconcile_follow(&event, Assoc::UserFollowsTopics, target).await?,
+            K::BoardLeftOut | K::BoardTakenBack => {
+                if let (Some(actor), Some(board)) = (event.actor, event.subject::<BoardId>(0)) {
+                    let on = self.has_edge(Assoc::UserLeavesOutBoards, actor, board.id()).await?;
+                    self.feeds.set_left_out(actor, board, on).await?;
+                }
+            }
+            K::UserBlocked | K::UserUnblocked => {
+                if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
+                    let on = self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?;
+                    self.feeds.set_block(actor, other, on).await?;
+                    if on {
+                        self.feeds.set_follow(actor, Target::User(other), false, event.at).await?;
+                        self.feeds.set_follow(other, Target::User(actor), false, event.at).await?;
+                    }
+                }
+            }
+            K::UserMuted | K::UserUnmuted => {
+                if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
+                    let on = self.has_edge(Assoc::UserMutesUsers, actor, other.id()).await?;
+                    self.feeds.set_mute(actor, other, on).await?;
+                }
+            }
+            K::UserDeleted => {
+                if let Some(user) = event.subject::<UserId>(0) {
+                    self.feeds.forget_user(user).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn has_edge(&self, assoc: Assoc, from: UserId, to: Id) -> Result<bool> {
+        Ok(self.storage.edges(assoc, from.id(), &[to]).await?[0].is_some())
+    }
+
+    async fn reconcile_follow(&self, event: &Event, assoc: Assoc, to: Option<Id>) -> Result<()> {
+        let (Some(actor), Some(target)) = (event.actor, to.and_then(target_of)) else { return Ok(()) };
+        let on = self.has_edge(assoc, actor, target.id()).await?;
+        self.feeds.set_follow(actor, target, on, event.at).await?;
+        Ok(())
+    }
+
+    /// Publishes a pin that stands on a listed board, and retracts any other.
+    pub async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<()> {
+        match self.pin_facts(pin).await? {
+            Some(facts) => self.feeds.publish(facts).await?,
+            None => self.feeds.retract(pin).await?,
+        }
+        Ok(())
+    }
+
+    async fn pin_facts(&self, pin: PinId) -> Result<Option<PinFacts>> {
+        let Some(stored) = self.storage.get::<model::Pin>(pin).await? else { return Ok(None) };
+        let data = &stored.data;
+        if !stored.active || data.trashed_at.is_some() || data.hidden {
+            return Ok(None);
+        }
+        let Some(board) = self.object::<model::Board>(data.board).await?.filter(|board| is_listed(board)) else { return Ok(None) };
+        let mut topics = Vec::with_capacity(data.tags.len());
+        for tag in &data.tags {
+            topics.push(self.ensure_topic(tag).await?);
+        }
+        self.feeds.set_board(data.board, feeds::BoardFacts { owner: board.data.owner, listed: true }).await?;
+        Ok(Some(PinFacts { pin, owner: data.owner, board: data.board, topics, domain: data.domain.clone(), at: data.at }))
+    }
+}
+
+/// Reads an id as something that can be followed.
+pub fn target_of(id: Id) -> Option<Target> {
+    match id.kind() {
+        model::Kind::User => UserId::try_from(id).ok().map(Target::User),
+        model::Kind::Board => BoardId::try_from(id).ok().map(Target::Board),
+        model::Kind::Topic => TopicId::try_from(id).ok().map(Target::Topic),
+        _ => None,
+    }
+}

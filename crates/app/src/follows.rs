@@ -1,0 +1,215 @@
+//! Following people, boards and topics; leaving boards out; blocking and muting.
+//!
+//! Storage holds the truth. The feeds are told right after the write, so that what a person did shows at once, and told again by the
+//! consumer, which reads the truth anew.
+
+use feeds::Target;
+use model::limits::FOLLOWS_PER_USER_MAX;
+use model::object::Privacy;
+use model::{Assoc, BoardId, EventKind, Id, TopicId, UserId};
+use storage::Condition;
+
+use crate::compose::App;
+use crate::edges::EdgeWish;
+use crate::error::{Error, Result, What};
+use crate::plan::Plan;
+use crate::viewer::Viewer;
+
+/// A relation that is switched on and off: its edge, and the events that say so.
+struct Switch {
+    assoc: Assoc,
+    to: Id,
+    on: EventKind,
+    off: EventKind,
+}
+
+fn follow_switch(target: Target) -> Switch {
+    match target {
+        Target::User(user) => {
+            Switch { assoc: Assoc::UserFollowsUsers, to: user.id(), on: EventKind::UserFollowed, off: EventKind::UserUnfollowed }
+        }
+        Target::Board(board) => {
+            Switch { assoc: Assoc::UserFollowsBoards, to: board.id(), on: EventKind::BoardFollowed, off: EventKind::BoardUnfollowed }
+        }
+        Target::Topic(topic) => {
+            Switch { assoc: Assoc::UserFollowsTopics, to: topic.id(), on: EventKind::TopicFollowed, off: EventKind::TopicUnfollowed }
+        }
+    }
+}
+
+impl App {
+    /// Follows a person, a board or a topic. Following twice is once.
+    pub async fn follow(&self, viewer: &Viewer, target: Target) -> Result<()> {
+        let me = viewer.require()?;
+        self.check_followable(viewer, me, target).await?;
+        if self.switch(viewer, me, &follow_switch(target), true).await? {
+            self.feeds.set_follow(me, target, true, self.now()).await?;
+            self.refresh_home(me).await;
+        }
+        Ok(())
+    }
+
+    async fn check_followable(&self, viewer: &Viewer, me: UserId, target: Target) -> Result<()> {
+        let owner = match target {
+            Target::User(user) => {
+                self.user(viewer, user).await?;
+                user
+            }
+            Target::Board(board) => {
+                let board = self.board(viewer, board).await?;
+                if board.data.privacy != Privacy::Public {
+                    return Err(Error::Forbidden("Only public boards can be followed.".into()));
+                }
+                board.data.owner
+            }
+            Target::Topic(topic) => {
+                self.object::<model::TopicObject>(topic).await?.ok_or(Error::NotFound(What::Topic))?;
+                return Ok(());
+            }
+        };
+        if owner == me {
+            return Err(Error::invalid("target", "This is you: your own pins are on your profile."));
+        }
+        if self.is_blocked(me, owner).await? {
+            return Err(Error::Forbidden("You have blocked this person. Unblock them first.".into()));
+        }
+        Ok(())
+    }
+
+    /// Stops following.
+    pub async fn unfollow(&self, viewer: &Viewer, target: Target) -> Result<()> {
+        let me = viewer.require()?;
+        self.switch(viewer, me, &follow_switch(target), false).await?;
+        self.feeds.set_follow(me, target, false, self.now()).await?;
+        Ok(())
+    }
+
+    /// Leaves a board of a followed person out of the viewer's feed.
+    pub async fn leave_out(&self, viewer: &Viewer, board: BoardId, on: bool) -> Result<()> {
+        let me = viewer.require()?;
+        self.board(viewer, board).await?;
+        let switch =
+            Switch { assoc: Assoc::UserLeavesOutBoards, to: board.id(), on: EventKind::BoardLeftOut, off: EventKind::BoardTakenBack };
+        if self.switch(viewer, me, &switch, on).await? {
+            self.feeds.set_left_out(me, board, on).await?;
+            if !on {
+                self.refresh_home(me).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Blocks a person: neither sees the other's pins, comments or messages, and both stop following each other.
+    pub async fn block(&self, viewer: &Viewer, other: UserId) -> Result<()> {
+        let me = viewer.require()?;
+        if me == other {
+            return Err(Error::invalid("user", "You can't block yourself."));
+        }
+        self.object::<model::User>(other).await?.filter(|user| user.active).ok_or(Error::NotFound(What::User))?;
+        let switch = Switch { assoc: Assoc::UserBlocksUsers, to: other.id(), on: EventKind::UserBlocked, off: EventKind::UserUnblocked };
+        self.switch(viewer, me, &switch, true).await?;
+        self.feeds.set_block(me, other, true).await?;
+        self.mend_edges(&end_of_following(me, other)).await?;
+        self.feeds.set_follow(me, Target::User(other), false, self.now()).await?;
+        self.feeds.set_follow(other, Target::User(me), false, self.now()).await?;
+        Ok(())
+    }
+
+    pub async fn unblock(&self, viewer: &Viewer, other: UserId) -> Result<()> {
+        let me = viewer.require()?;
+        let switch = Switch { assoc: Assoc::UserBlocksUsers, to: other.id(), on: EventKind::UserBlocked, off: EventKind::UserUnblocked };
+        self.switch(viewer, me, &switch, false).await?;
+        // The other one may still block the viewer.
+        let back = self.has_blocked(other, me).await?;
+        self.feeds.set_block(me, other, false).await?;
+        if back {
+            self.feeds.set_block(other, me, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Mutes a person: their pins stay out of the viewer's feeds; they don't learn of it.
+    pub async fn mute(&self, viewer: &Viewer, other: UserId, on: bool) -> Result<()> {
+        let me = viewer.require()?;
+        if me == other {
+            return Err(Error::invalid("user", "You can't mute yourself."));
+        }
+        self.user(viewer, other).await?;
+        let switch = Switch { assoc: Assoc::UserMutesUsers, to: other.id(), on: EventKind::UserMuted, off: EventKind::UserUnmuted };
+        self.switch(viewer, me, &switch, on).await?;
+        self.feeds.set_mute(me, other, on).await?;
+        Ok(())
+    }
+
+    /// Writes an edge of the viewer with its event and mirror. Returns whether anything changed.
+    async fn switch(&self, viewer: &Viewer, me: UserId, switch: &Switch, on: bool) -> Result<bool> {
+        let there = self.storage.edges(switch.assoc, me.id(), &[switch.to]).await?[0].is_some();
+        if there == on {
+            return Ok(false);
+        }
+        let sequence = on.then_some(self.now().0);
+        let mut plan = Plan::decided_on(me.shard());
+        if on {
+            plan.decision().require(Condition::CountBelow(switch.assoc, me.id(), FOLLOWS_PER_USER_MAX));
+        }
+        plan.decision().emit(self.event(if on { switch.on } else { switch.off }, viewer, vec![switch.to]));
+        plan.wish(&[EdgeWish::new(switch.assoc, me, switch.to, sequence)]);
+        if let Some(mirror) = switch.assoc.mirror() {
+            plan.wish(&[EdgeWish::new(mirror, switch.to, me, sequence)]);
+        }
+        self.carry_out(plan).await?;
+        Ok(true)
+    }
+
+    /// Says whether one of the two has blocked the other.
+    pub async fn is_blocked(&self, a: UserId, b: UserId) -> Result<bool> {
+        Ok(self.feeds.blocked(a, b).await?)
+    }
+
+    /// Says whether `who` has blocked `whom`.
+    pub async fn has_blocked(&self, who: UserId, whom: UserId) -> Result<bool> {
+        Ok(self.is_blocked(who, whom).await? && self.storage.edges(Assoc::UserBlocksUsers, who.id(), &[whom.id()]).await?[0].is_some())
+    }
+
+    /// Says which of the targets the viewer follows.
+    pub async fn follows(&self, viewer: &Viewer, targets: &[Target]) -> Result<Vec<bool>> {
+        match viewer.id() {
+            Some(me) => Ok(self.feeds.follows(me, targets).await?),
+            None => Ok(vec![false; targets.len()]),
+        }
+    }
+
+    /// Tells the feeds who owns a board now and whether its pins travel.
+    pub(crate) async fn tell_feeds_of_board(&self, board: BoardId) {
+        if let Err(error) = self.try_tell_feeds_of_board(board).await {
+            tracing::warn!(%error, board.id = %board, "the feeds were not told of a board now; the consumer will do it");
+        }
+    }
+
+    pub(crate) async fn try_tell_feeds_of_board(&self, board: BoardId) -> Result<()> {
+        match self.storage.get::<model::Board>(board).await? {
+            Some(stored) if stored.active => {
+                let facts = feeds::BoardFacts { owner: stored.data.owner, listed: crate::viewer::is_listed(&stored) };
+                self.feeds.set_board(board, facts).await?;
+            }
+            _ => self.feeds.forget_board(board).await?,
+        }
+        Ok(())
+    }
+
+    /// Returns the id of a topic that exists.
+    pub async fn topic_id(&self, tag: &str) -> Result<TopicId> {
+        let name = self.storage.name(model::NameKind::Tag, &tag.to_lowercase()).await?.ok_or(Error::NotFound(What::Topic))?;
+        TopicId::try_from(name.id).map_err(|_| Error::NotFound(What::Topic))
+    }
+}
+
+/// Returns the edges that must not be there between two people who don't follow each other.
+pub fn end_of_following(a: UserId, b: UserId) -> [EdgeWish; 4] {
+    [
+        EdgeWish::new(Assoc::UserFollowsUsers, a, b, None),
+        EdgeWish::new(Assoc::UserFollowedByUsers, b, a, None),
+        EdgeWish::new(Assoc::UserFollowsUsers, b, a, None),
+        EdgeWish::new(Assoc::UserFollowedByUsers, a, b, None),
+    ]
+}

@@ -1,0 +1,324 @@
+//! The home feed: what the people, boards and topics that one follows have pinned, newest first.
+//!
+//! ```text
+//! candidates   feeds.home ── memory ends? ──▶ storage: k-way merge of what the followed ones pinned, strictly older
+//! hydrate      pins, boards, owners through the cache
+//! filter       may this viewer see it now? listed, not blocked, muted, left out
+//! ```
+//!
+//! The feed never ends falsely: what memory does not hold comes from storage, and a page is filled until there is nothing older.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use feeds::{PinFacts, Reason, Target};
+use model::{Assoc, Bookmark, Id, Kind, PinId, Timestamp, TopicId, UserId};
+use storage::{Edge, Order, Range};
+
+use crate::compose::App;
+use crate::error::{Error, Result};
+use crate::hydrate::{Page, PageRequest, PinView, Strictness, lists};
+use crate::viewer::{Viewer, is_listed};
+
+/// Where a page of a feed starts: strictly older than this.
+type Position = (Timestamp, PinId);
+
+/// Entries that a rebuilt feed starts with; older ones come from storage when somebody scrolls that far.
+const REBUILT_ENTRIES: usize = 500;
+
+/// Newest pins read of each followed thing in one step of a merge.
+const MERGE_STEP: usize = 32;
+
+/// Followed things whose pins are merged on one read; beyond it the most recently followed ones count.
+const MERGED_SOURCES_MAX: usize = 5_000;
+
+/// Rounds of candidates for one page.
+const ROUNDS_MAX: usize = 40;
+
+impl App {
+    /// Reads a page of the viewer's home feed.
+    pub async fn home(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<PinView>> {
+        let me = viewer.require()?;
+        let size = request.size()?;
+        let mut before = position(request.after(lists::HOME)?)?;
+        let mut views: Vec<PinView> = Vec::with_capacity(size + 1);
+        let mut from_storage = false;
+        for _ in 0..ROUNDS_MAX {
+            let wanted = size + 1 - views.len();
+            let (candidates, ended) = self.home_candidates(me, before, wanted.max(8), &mut from_storage).await?;
+            before = candidates.last().map(|c| (c.at, c.pin)).or(before);
+            views.extend(self.present_candidates(viewer, &candidates).await?);
+            if ended || views.len() > size {
+                break;
+            }
+        }
+        Ok(page_by_time(views, size, lists::HOME))
+    }
+
+    /// Reads the next candidates. The flag says whether there is nothing older.
+    async fn home_candidates(
+        &self,
+        me: UserId,
+        before: Option<Position>,
+        limit: usize,
+        from_storage: &mut bool,
+    ) -> Result<(Vec<feeds::Entry>, bool)> {
+        if !*from_storage {
+            let mut page = self.feeds.home(me, before, limit).await?;
+            if !page.present {
+                self.rebuild_home(me).await?;
+                page = self.feeds.home(me, before, limit).await?;
+            }
+            let memory_ends = page.complete_to.is_some() || !page.present;
+            if !page.entries.is_empty() {
+                // What memory has is shown first; when it ends there, the next round continues from storage.
+                *from_storage = memory_ends;
+                let ended = !memory_ends && page.entries.len() < limit;
+                return Ok((page.entries, ended));
+            }
+            if !memory_ends {
+                return Ok((Vec::new(), true));
+            }
+            *from_storage = true;
+        }
+        let (entries, complete_to) = self.home_from_storage(me, before, limit).await?;
+        let entries = entries.into_iter().map(|(facts, reason)| feeds::Entry { pin: facts.pin, at: facts.at, reason }).collect();
+        Ok((entries, complete_to.is_none()))
+    }
+
+    /// Hydrates and filters candidates of feeds, keeping their reasons.
+    async fn present_candidates(&self, viewer: &Viewer, candidates: &[feeds::Entry]) -> Result<Vec<PinView>> {
+        let ids: Vec<Id> = candidates.iter().map(|entry| entry.pin.id()).collect();
+        let mut views = self.hydrate(viewer, &ids, Strictness::Listed).await?;
+        views.retain(|view| is_listed(&view.board) && !view.pin.data.hidden);
+        for view in &mut views {
+            view.reason = candidates.iter().find(|entry| entry.pin.id() == view.pin.id).map(|entry| entry.reason);
+        }
+        Ok(views)
+    }
+
+    /// Builds a person's feed from storage and hands it to the feeds.
+    pub async fn rebuild_home(&self, user: UserId) -> Result<()> {
+        let (entries, complete_to) = self.home_from_storage(user, None, REBUILT_ENTRIES).await?;
+        let facts = entries.into_iter().map(|(facts, _)| facts).collect();
+        self.feeds.fill(user, facts, complete_to).await?;
+        metrics::counter!("app_home_feeds_rebuilt_count").increment(1);
+        Ok(())
+    }
+
+    /// Rebuilds a feed after somebody began to follow something; failing that, the next reader of it does.
+    pub(crate) async fn refresh_home(&self, user: UserId) {
+        if let Err(error) = self.rebuild_home(user).await {
+            tracing::warn!(%error, user.id = %user, "a home feed was not rebuilt now");
+        }
+    }
+
+    /// Merges the newest pins of everything that a person follows, strictly before a position. The second value says from where on
+    /// there may be more; `None` when this is all.
+    pub async fn home_from_storage(
+        &self,
+        user: UserId,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<(Vec<(PinFacts, Reason)>, Option<Position>)> {
+        let sources = self.followed_sources(user).await?;
+        let after = before.map(|(at, pin)| (at.0, pin.id()));
+        let mut merged = Merge::default();
+        for (assoc, froms) in &sources {
+            let ids: Vec<Id> = froms.iter().map(|(id, _)| *id).collect();
+            let range = Range { after, limit: MERGE_STEP, order: Order::Descending };
+            for ((from, reason), edges) in froms.iter().zip(self.storage.ranges(*assoc, &ids, range).await?) {
+                merged.add(*assoc, *from, *reason, edges);
+            }
+        }
+        let (mut entries, mut seen) = (Vec::new(), HashSet::new());
+        let left_out: HashSet<Id> = self.edge_ends(Assoc::UserLeavesOutBoards, user).await?.into_iter().collect();
+        let muted: HashSet<Id> = self.edge_ends(Assoc::UserMutesUsers, user).await?.into_iter().collect();
+        let mut last = None;
+        while entries.len() < limit {
+            let Some((edge, source, exhausted)) = merged.pop() else { return Ok((entries, None)) };
+            if exhausted && merged.sources[source].more {
+                let (assoc, from) = (merged.sources[source].assoc, merged.sources[source].from);
+                let range = Range { after: Some((edge.sequence, edge.to)), limit: MERGE_STEP, order: Order::Descending };
+                let edges = self.storage.range(assoc, from, range).await?;
+                merged.refill(source, edges);
+            }
+            let pin = PinId::try_from(edge.to).map_err(Error::internal)?;
+            last = Some((Timestamp(edge.sequence), pin));
+            if !seen.insert(pin) {
+                continue;
+            }
+            let reason = merged.sources[source].reason;
+            let Some(stored) = self.object::<model::Pin>(pin).await? else { continue };
+            let data = &stored.data;
+            let own = data.owner == user;
+            let hidden = muted.contains(&data.owner.id()) || self.is_blocked(user, data.owner).await?;
+            let outside = matches!(reason, Reason::Person(_)) && left_out.contains(&data.board.id());
+            if !own && !hidden && !outside && stored.active && data.trashed_at.is_none() && self.board_travels(data.board).await? {
+                let facts = PinFacts {
+                    pin,
+                    owner: data.owner,
+                    board: data.board,
+                    topics: self.topics_of(data).await?,
+                    domain: data.domain.clone(),
+                    at: data.at,
+                };
+                entries.push((facts, reason));
+            }
+        }
+        Ok((entries, last))
+    }
+
+    async fn board_travels(&self, board: model::BoardId) -> Result<bool> {
+        Ok(self.object::<model::Board>(board).await?.is_some_and(|board| is_listed(&board)))
+    }
+
+    /// Returns what a person follows, by the association along which its pins are read.
+    async fn followed_sources(&self, user: UserId) -> Result<Vec<(Assoc, Vec<(Id, Reason)>)>> {
+        let people = self.edge_ends(Assoc::UserFollowsUsers, user).await?;
+        let boards = self.edge_ends(Assoc::UserFollowsBoards, user).await?;
+        let topics = self.edge_ends(Assoc::UserFollowsTopics, user).await?;
+        let reasons = |ids: Vec<Id>| ids.into_iter().filter_map(|id| Some((id, reason_of(id)?))).collect();
+        Ok(vec![(Assoc::UserHasPins, reasons(people)), (Assoc::BoardHasPins, reasons(boards)), (Assoc::TopicHasPins, reasons(topics))])
+    }
+
+    async fn edge_ends(&self, assoc: Assoc, user: UserId) -> Result<Vec<Id>> {
+        let range = Range { after: None, limit: MERGED_SOURCES_MAX, order: Order::Descending };
+        Ok(self.storage.range(assoc, user.id(), range).await?.into_iter().map(|edge| edge.to).collect())
+    }
+
+    /// Returns the topics of a pin that exist already.
+    pub(crate) async fn topics_of(&self, pin: &model::Pin) -> Result<Vec<TopicId>> {
+        let mut topics = Vec::with_capacity(pin.tags.len());
+        for tag in &pin.tags {
+            if let Some(name) = self.storage.name(model::NameKind::Tag, tag).await? {
+                topics.extend(TopicId::try_from(name.id).ok());
+            }
+        }
+        Ok(topics)
+    }
+
+    /// Suggests people to a person whose feed is thin.
+    pub async fn people_to_follow(&self, viewer: &Viewer, limit: usize) -> Result<Vec<std::sync::Arc<model::Stored<model::User>>>> {
+        let me = viewer.require()?;
+        let mut ids: Vec<Id> = self.feeds.suggestions(me, limit).await?.into_iter().map(Id::from).collect();
+        if ids.len() < limit {
+            let newest = self.storage.range(Assoc::SiteHasUsers, crate::admin::site_id().id(), Range::first(limit * 4)).await?;
+            ids.extend(newest.into_iter().map(|edge| edge.to));
+        }
+        let mut seen = HashSet::from([me.id()]);
+        ids.retain(|id| seen.insert(*id));
+        let targets: Vec<Target> = ids.iter().filter_map(|id| UserId::try_from(*id).ok().map(Target::User)).collect();
+        let followed = self.follows(viewer, &targets).await?;
+        let mut users = Vec::new();
+        for ((user, followed), target) in self.objects::<model::User>(&ids).await?.into_iter().zip(followed).zip(targets) {
+            let Target::User(id) = target else { continue };
+            let Some(user) = user.filter(|user| crate::hydrate::stands(user) && user.data.settings.discoverable && !followed) else {
+                continue;
+            };
+            if users.len() < limit && !self.is_blocked(me, id).await? {
+                users.push(user);
+            }
+        }
+        Ok(users)
+    }
+}
+
+fn reason_of(id: Id) -> Option<Reason> {
+    match id.kind() {
+        Kind::User => UserId::try_from(id).ok().map(Reason::Person),
+        Kind::Board => model::BoardId::try_from(id).ok().map(Reason::Board),
+        Kind::Topic => TopicId::try_from(id).ok().map(Reason::Topic),
+        _ => None,
+    }
+}
+
+/// Turns a bookmark's two numbers into a position in a feed.
+pub(crate) fn position(after: Option<(i64, u64)>) -> Result<Option<Position>> {
+    let Some((at, id)) = after else { return Ok(None) };
+    let pin = Id::from_u64(id).and_then(PinId::try_from).map_err(|_| Error::invalid("bookmark", model::BookmarkError.to_string()))?;
+    Ok(Some((Timestamp(at), pin)))
+}
+
+/// Cuts views that are ordered by their pins' time to a page.
+pub(crate) fn page_by_time(mut views: Vec<PinView>, size: usize, list: u8) -> Page<PinView> {
+    let more = views.len() > size;
+    views.truncate(size);
+    let last = views.last().filter(|_| more).map(|view| Bookmark { list, position: view.pin.data.at.0, id: view.pin.id.as_u64() });
+    Page { bookmark: last.map(Bookmark::encode), items: views }
+}
+
+/// A k-way merge of lists that are each ordered from the newest down.
+#[derive(Default)]
+struct Merge {
+    sources: Vec<Source>,
+    /// The newest edge of each source that has one.
+    heads: BinaryHeap<(i64, Id, usize)>,
+}
+
+struct Source {
+    assoc: Assoc,
+    from: Id,
+    reason: Reason,
+    /// Edges behind the head, oldest first.
+    queue: Vec<Edge>,
+    more: bool,
+}
+
+impl Merge {
+    fn add(&mut self, assoc: Assoc, from: Id, reason: Reason, edges: Vec<Edge>) {
+        let source = self.sources.len();
+        self.sources.push(Source { assoc, from, reason, queue: Vec::new(), more: false });
+        self.load(source, edges);
+        self.advance(source);
+    }
+
+    fn load(&mut self, source: usize, mut edges: Vec<Edge>) {
+        self.sources[source].more = edges.len() == MERGE_STEP;
+        edges.reverse();
+        self.sources[source].queue = edges;
+    }
+
+    /// Gives a source its next edges, after its last one was taken.
+    fn refill(&mut self, source: usize, edges: Vec<Edge>) {
+        self.load(source, edges);
+        self.advance(source);
+    }
+
+    fn advance(&mut self, source: usize) {
+        if let Some(edge) = self.sources[source].queue.pop() {
+            self.heads.push((edge.sequence, edge.to, source));
+        }
+    }
+
+    /// Takes the newest edge of all. The flag says that it was the last one loaded of its source, which must be refilled, if it has more,
+    /// before the next call.
+    fn pop(&mut self) -> Option<(Edge, usize, bool)> {
+        let (sequence, to, source) = self.heads.pop()?;
+        let exhausted = self.sources[source].queue.is_empty();
+        if !exhausted {
+            self.advance(source);
+        }
+        Some((Edge { to, sequence }, source, exhausted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Shard;
+
+    fn edge(sequence: i64) -> Edge {
+        Edge { to: PinId::new(Shard(0), sequence as u64).id(), sequence }
+    }
+
+    #[test]
+    fn merges_from_the_newest_down() {
+        let user = UserId::new(Shard(0), 1);
+        let mut merge = Merge::default();
+        merge.add(Assoc::UserHasPins, user.id(), Reason::Person(user), vec![edge(9), edge(4), edge(1)]);
+        merge.add(Assoc::UserHasPins, user.id(), Reason::Person(user), Vec::new());
+        merge.add(Assoc::UserHasPins, user.id(), Reason::Person(user), vec![edge(7), edge(5)]);
+        let order: Vec<i64> = std::iter::from_fn(|| merge.pop().map(|(edge, _, _)| edge.sequence)).collect();
+        assert_eq!(order, [9, 7, 5, 4, 1]);
+    }
+}

@@ -1,0 +1,265 @@
+//! From ids to what pages show: objects are read in batches through the cache, then filtered by pure functions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use model::{Assoc, Board, BoardId, Bookmark, Id, Pin, PinId, Stored, User, UserId};
+use storage::{Edge, Order, Range};
+
+use crate::compose::App;
+use crate::error::{Error, Result, What};
+use crate::viewer::{Viewer, may_list_board, may_see_board, pin_stands};
+
+/// One page of a list. `bookmark` asks for the next one; without it this was the last.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub bookmark: Option<String>,
+}
+
+impl<T> Page<T> {
+    pub fn map<U>(self, present: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(present).collect(), bookmark: self.bookmark }
+    }
+
+    pub fn empty() -> Page<T> {
+        Page { items: Vec::new(), bookmark: None }
+    }
+}
+
+/// A pin with what is always shown around it.
+#[derive(Clone, Debug)]
+pub struct PinView {
+    pub pin: Arc<Stored<Pin>>,
+    pub board: Arc<Stored<Board>>,
+    pub owner: Arc<Stored<User>>,
+    /// Why it is in a feed.
+    pub reason: Option<feeds::Reason>,
+}
+
+impl PinView {
+    pub fn id(&self) -> PinId {
+        PinId::try_from(self.pin.id).expect("a pin's row has a pin's id")
+    }
+}
+
+/// A board with what its card shows.
+#[derive(Clone, Debug)]
+pub struct BoardCard {
+    pub board: Arc<Stored<Board>>,
+    pub owner: Arc<Stored<User>>,
+    pub pin_count: u64,
+    /// The cover and the newest pins, at most [`COVER_PINS`].
+    pub covers: Vec<Arc<Stored<Pin>>>,
+}
+
+impl BoardCard {
+    pub fn id(&self) -> BoardId {
+        BoardId::try_from(self.board.id).expect("a board's row has a board's id")
+    }
+}
+
+/// Pictures on a board's card.
+pub const COVER_PINS: usize = 4;
+
+/// Reads of candidates for one page before it is given up to be filled: bounds the work when nearly everything is hidden.
+const FILL_ROUNDS_MAX: usize = 40;
+
+/// What page of a list is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    pub bookmark: Option<String>,
+    pub size: Option<usize>,
+}
+
+impl PageRequest {
+    pub fn first(size: usize) -> PageRequest {
+        PageRequest { bookmark: None, size: Some(size) }
+    }
+
+    /// Returns the wanted size within the limits.
+    pub fn size(&self) -> Result<usize> {
+        let size = self.size.unwrap_or(PAGE_SIZE_DEFAULT);
+        if (1..=PAGE_SIZE_MAX).contains(&size) {
+            return Ok(size);
+        }
+        Err(Error::invalid("page_size", format!("page_size is {size}; it must be from 1 to {PAGE_SIZE_MAX}.")))
+    }
+
+    /// Returns where the page starts: strictly after (position, id).
+    pub fn after(&self, list: u8) -> Result<Option<(i64, u64)>> {
+        let Some(text) = self.bookmark.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let bookmark = Bookmark::decode(text, list).map_err(|error| Error::invalid("bookmark", error.to_string()))?;
+        Ok(Some((bookmark.position, bookmark.id)))
+    }
+
+    pub fn after_edge(&self, list: u8) -> Result<Option<(i64, Id)>> {
+        let Some((sequence, id)) = self.after(list)? else { return Ok(None) };
+        let id = Id::from_u64(id).map_err(|_| Error::invalid("bookmark", model::BookmarkError.to_string()))?;
+        Ok(Some((sequence, id)))
+    }
+}
+
+/// Numbers that keep the bookmarks of different lists apart.
+pub mod lists {
+    pub const HOME: u8 = 1;
+    pub const PUBLIC: u8 = 2;
+    pub const RANKED: u8 = 3;
+    pub const SEARCH: u8 = 4;
+    pub const MEMBERS: u8 = 5;
+    /// Lists of associations: 64 + the association's place in `Assoc::ALL`.
+    pub fn of_assoc(assoc: model::Assoc) -> u8 {
+        64 + model::Assoc::ALL.iter().position(|a| *a == assoc).expect("every association is in ALL") as u8
+    }
+}
+
+/// Which pins a list shows to others than those on the board.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strictness {
+    /// Lists: public boards, and boards the viewer is on.
+    Listed,
+    /// The board's own page: whoever may open it.
+    Opened,
+}
+
+impl App {
+    /// Hydrates pins and drops those that the viewer may not see. Order is kept.
+    pub async fn hydrate(&self, viewer: &Viewer, ids: &[Id], strictness: Strictness) -> Result<Vec<PinView>> {
+        let pins: Vec<_> = self.objects::<Pin>(ids).await?.into_iter().flatten().filter(|pin| pin_stands(pin, viewer)).collect();
+        let boards = self.by_id::<Board>(pins.iter().map(|pin| pin.data.board.id())).await?;
+        let owners = self.by_id::<User>(pins.iter().map(|pin| pin.data.owner.id())).await?;
+        let blocked = self.blocked_among(viewer, owners.keys().copied()).await?;
+        let may = match strictness {
+            Strictness::Listed => may_list_board,
+            Strictness::Opened => may_see_board,
+        };
+        let views = pins.into_iter().filter_map(|pin| {
+            let board = boards.get(&pin.data.board.id())?.clone();
+            let owner = owners.get(&pin.data.owner.id())?.clone();
+            let shown = may(&board, viewer) && stands(&owner) && !blocked.contains(&owner.id);
+            shown.then_some(PinView { pin, board, owner, reason: None })
+        });
+        Ok(views.collect())
+    }
+
+    /// Reads objects and returns those that are there, by id.
+    pub async fn by_id<T: model::Object>(&self, ids: impl Iterator<Item = Id>) -> Result<HashMap<Id, Arc<Stored<T>>>> {
+        let mut wanted: Vec<Id> = ids.collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let found = self.objects::<T>(&wanted).await?;
+        Ok(found.into_iter().flatten().map(|stored| (stored.id, stored)).collect())
+    }
+
+    /// Returns those of `others` whom the viewer blocked or who blocked the viewer.
+    async fn blocked_among(&self, viewer: &Viewer, others: impl Iterator<Item = Id>) -> Result<Vec<Id>> {
+        let Some(me) = viewer.id() else { return Ok(Vec::new()) };
+        let mut blocked = Vec::new();
+        for other in others {
+            let user = UserId::try_from(other).map_err(Error::internal)?;
+            if user != me && self.is_blocked(me, user).await? {
+                blocked.push(other);
+            }
+        }
+        Ok(blocked)
+    }
+
+    /// Reads one pin for this viewer.
+    pub async fn pin(&self, viewer: &Viewer, pin: PinId) -> Result<PinView> {
+        self.hydrate(viewer, &[pin.id()], Strictness::Opened).await?.pop().ok_or(Error::NotFound(What::Pin))
+    }
+
+    /// Reads one board that the viewer may open.
+    pub async fn board(&self, viewer: &Viewer, board: BoardId) -> Result<Arc<Stored<Board>>> {
+        let found =
+            self.object::<Board>(board).await?.filter(|stored| may_see_board(stored, viewer)).ok_or(Error::NotFound(What::Board))?;
+        self.user(viewer, found.data.owner).await.map_err(|_| Error::NotFound(What::Board))?;
+        Ok(found)
+    }
+
+    /// Reads a person whom the viewer may see: there, not suspended, not blocked either way.
+    pub async fn user(&self, viewer: &Viewer, user: UserId) -> Result<Arc<Stored<User>>> {
+        let found = self.object::<User>(user).await?.filter(|stored| stands(stored)).ok_or(Error::NotFound(What::User))?;
+        if let Some(me) = viewer.id()
+            && me != user
+            && self.has_blocked(user, me).await?
+        {
+            return Err(Error::NotFound(What::User));
+        }
+        Ok(found)
+    }
+
+    /// Reads a page of pins along an association, newest first, filled up to its size however much is hidden.
+    pub async fn pins_along(
+        &self,
+        viewer: &Viewer,
+        assoc: Assoc,
+        from: Id,
+        request: &PageRequest,
+        strictness: Strictness,
+    ) -> Result<Page<PinView>> {
+        let size = request.size()?;
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
+        let mut items: Vec<(Edge, PinView)> = Vec::with_capacity(size + 1);
+        for _ in 0..FILL_ROUNDS_MAX {
+            let wanted = (size + 1).max(32);
+            let edges = self.storage.range(assoc, from, Range { after, limit: wanted, order: Order::Descending }).await?;
+            let ended = edges.len() < wanted;
+            after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            let mut views = self.hydrate(viewer, &ids, strictness).await?.into_iter().peekable();
+            for edge in edges {
+                if let Some(view) = views.next_if(|view| view.pin.id == edge.to) {
+                    items.push((edge, view));
+                }
+            }
+            if ended || items.len() > size {
+                break;
+            }
+        }
+        Ok(page_of(items, size, lists::of_assoc(assoc)))
+    }
+
+    /// Reads a page of people along an association.
+    pub async fn users_along(&self, viewer: &Viewer, assoc: Assoc, from: Id, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
+        let size = request.size()?;
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
+        let mut items = Vec::with_capacity(size + 1);
+        for _ in 0..FILL_ROUNDS_MAX {
+            let edges = self.storage.range(assoc, from, Range { after, limit: size + 1, order: Order::Descending }).await?;
+            let ended = edges.len() <= size;
+            after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            for (edge, user) in edges.into_iter().zip(self.objects::<User>(&ids).await?) {
+                let Some(user) = user.filter(|user| stands(user)) else { continue };
+                let other = UserId::try_from(user.id).map_err(Error::internal)?;
+                let hidden = match viewer.id() {
+                    Some(me) if me != other => self.has_blocked(other, me).await?,
+                    _ => false,
+                };
+                if !hidden {
+                    items.push((edge, user));
+                }
+            }
+            if ended || items.len() > size {
+                break;
+            }
+        }
+        Ok(page_of(items, size, lists::of_assoc(assoc)))
+    }
+}
+
+/// Says whether a person is there for others.
+pub fn stands(user: &Stored<User>) -> bool {
+    user.active && !user.data.suspended && !user.data.deleting
+}
+
+/// Cuts what was collected to a page and makes the bookmark of the next one.
+pub fn page_of<T>(mut items: Vec<(Edge, T)>, size: usize, list: u8) -> Page<T> {
+    let more = items.len() > size;
+    items.truncate(size);
+    let last = items.last().filter(|_| more).map(|(edge, _)| edge);
+    let bookmark = last.map(|edge| Bookmark { list, position: edge.sequence, id: edge.to.as_u64() }.encode());
+    Page { items: items.into_iter().map(|(_, item)| item).collect(), bookmark }
+}

@@ -1,0 +1,110 @@
+//! Outside effects and long work: one file per job, a struct whose fields are its arguments, idempotent.
+
+mod board_pins;
+mod delete_picture;
+mod delete_user;
+mod make_renditions;
+mod merge_board;
+mod purge_pin;
+mod send_mail;
+mod sweep;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ::jobs::{Handler, Job, JobContext, JobError, NewJob, Worker};
+use async_trait::async_trait;
+use model::EventKind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+pub use board_pins::{ReconcileBoard, TrashBoardPins};
+pub use delete_picture::DeletePicture;
+pub use delete_user::DeleteUser;
+pub use make_renditions::MakeRenditions;
+pub use merge_board::MergeBoard;
+pub use purge_pin::PurgePin;
+pub use send_mail::SendMail;
+pub use sweep::Sweep;
+
+use crate::compose::App;
+use crate::error::{Error, Result};
+
+/// A job of the application.
+#[async_trait]
+pub trait AppJob: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Its queue: the verb and the noun.
+    const QUEUE: &'static str;
+    /// Jobs of this queue that one process runs at once.
+    const CONCURRENCY: usize = 2;
+    const PRIORITY: u8 = 5;
+    const ATTEMPTS: u32 = 8;
+
+    /// The same key while the job is kept is the same job.
+    fn key(&self) -> Option<String> {
+        None
+    }
+
+    async fn run(&self, app: &App, context: &JobContext) -> Result<()>;
+}
+
+impl App {
+    /// Enqueues a job to run at once.
+    pub async fn enqueue<J: AppJob>(&self, job: J) -> Result<()> {
+        self.enqueue_after(job, 0).await
+    }
+
+    /// Enqueues a job to run after a while.
+    pub async fn enqueue_after<J: AppJob>(&self, job: J, delay_ms: i64) -> Result<()> {
+        let mut new = NewJob::new(serde_json::to_value(&job)?).priority(J::PRIORITY).attempts(J::ATTEMPTS);
+        if delay_ms > 0 {
+            new = new.run_after(self.now().plus(delay_ms));
+        }
+        if let Some(key) = job.key() {
+            new = new.idempotency_key(key);
+        }
+        self.jobs.enqueue(J::QUEUE, vec![new]).await?;
+        Ok(())
+    }
+
+    /// Returns a worker for all of the application's jobs.
+    pub fn worker(&self, name: &str) -> Worker {
+        let app = self.clone();
+        let worker = Worker::new(self.jobs.clone(), name).on_failure(move |job, error| {
+            let details = json!({ "queue": job.queue, "job": job.id.0, "error": error.to_string() });
+            app.events.emit(app.event_with(EventKind::JobFailed, None, String::new(), Vec::new(), details));
+        });
+        let worker = self.pool::<MakeRenditions>(worker);
+        let worker = self.pool::<SendMail>(worker);
+        let worker = self.pool::<PurgePin>(worker);
+        let worker = self.pool::<DeletePicture>(worker);
+        let worker = self.pool::<DeleteUser>(worker);
+        let worker = self.pool::<ReconcileBoard>(worker);
+        let worker = self.pool::<TrashBoardPins>(worker);
+        let worker = self.pool::<MergeBoard>(worker);
+        self.pool::<Sweep>(worker)
+    }
+
+    fn pool<J: AppJob>(&self, worker: Worker) -> Worker {
+        worker.queue(J::QUEUE, J::CONCURRENCY, Arc::new(Runner::<J> { app: self.clone(), job: PhantomData }))
+    }
+}
+
+/// Runs jobs of one kind from their queue.
+struct Runner<J> {
+    app: App,
+    job: PhantomData<fn() -> J>,
+}
+
+#[async_trait]
+impl<J: AppJob> Handler for Runner<J> {
+    async fn run(&self, job: &Job, context: &JobContext) -> std::result::Result<(), JobError> {
+        let decoded: J = job.decode()?;
+        decoded.run(&self.app, context).await.map_err(|error| match error {
+            Error::Invalid(_) | Error::NotFound(_) => JobError::permanent(error),
+            Error::Internal(cause) => JobError::retry(format!("{cause:#}")),
+            other => JobError::retry(other),
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Notifications: made by the consumer from events, once per event and person, and shown in groups.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::object::{NotificationKind, SCHEMA_VERSION};
+use model::{Assoc, Board, Comment, CommentId, Id, Kind, NameKind, Notification, NotificationId, Pin, Stored, User, UserId};
+use storage::{Batch, Order, Range};
+
+use crate::compose::App;
+use crate::error::{Error, Result, What};
+use crate::hydrate::{Page, PageRequest, lists, page_of, stands};
+use crate::pins::source_key;
+use crate::viewer::{Viewer, may_see_board, pin_stands};
+
+/// What a notification is about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    Pin(Arc<Stored<Pin>>),
+    Board(Arc<Stored<Board>>),
+    Person,
+}
+
+/// Notifications of one kind about one subject.
+#[derive(Clone, Debug)]
+pub struct NotificationGroup {
+    pub kind: NotificationKind,
+    pub subject: Subject,
+    /// The newest first, each once.
+    pub actors: Vec<Arc<Stored<User>>>,
+    pub comment: Option<Arc<Stored<Comment>>>,
+    pub at: model::Timestamp,
+    pub unread: bool,
+}
+
+/// More unread ones than this are shown as "20+".
+pub const UNREAD_SHOWN_MAX: usize = 20;
+
+/// Somebody who is to be told something.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub to: UserId,
+    pub kind: NotificationKind,
+    pub actor: UserId,
+    pub subject: Id,
+    pub comment: Option<CommentId>,
+}
+
+impl App {
+    /// Tells somebody something, once per event however often the event is handled.
+    pub(crate) async fn notify(&self, notice: Notice, event: &model::Event) -> Result<()> {
+        if notice.to == notice.actor || self.is_blocked(notice.to, notice.actor).await? || self.feeds.muted(notice.to, notice.actor).await?
+        {
+            return Ok(());
+        }
+        let key = source_key(notice.to, &format!("event/{}/{:?}", event.id, notice.kind));
+        if self.storage.name(NameKind::SourceKey, &key).await?.is_some() {
+            return Ok(());
+        }
+        let id: NotificationId = self.new_id(notice.to.shard(), Kind::Notification).await?;
+        let notification = Notification {
+            v: SCHEMA_VERSION,
+            user: notice.to,
+            kind: notice.kind,
+            actor: notice.actor,
+            subject: notice.subject,
+            comment: notice.comment,
+            at: event.at,
+            event: event.id.clone(),
+        };
+        let mut batch = Batch::on(notice.to.shard());
+        batch.claim(NameKind::SourceKey, &key, id.id()).confirm(NameKind::SourceKey, &key, id.id()).create(id.id(), &notification).map(
+            Assoc::UserHasNotifications,
+            notice.to.id(),
+            id.id(),
+            event.at.0,
+        );
+        match self.commit(batch).await {
+            // Another worker handled the same event.
+            Err(Error::Conflict(_)) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Counts the viewer's unread notifications, up to [`UNREAD_SHOWN_MAX`] + 1.
+    pub async fn unread_notifications(&self, viewer: &Viewer) -> Result<usize> {
+        let Some(user) = &viewer.user else { return Ok(0) };
+        let edges = self.storage.range(Assoc::UserHasNotifications, user.id, Range::first(UNREAD_SHOWN_MAX + 1)).await?;
+        Ok(edges.iter().take_while(|edge| edge.sequence > user.data.notifications_read_at.0).count())
+    }
+
+    /// Lists the viewer's notifications, grouped within the page.
+    pub async fn notifications(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<NotificationGroup>> {
+        let me = viewer.require()?;
+        let read_at = viewer.user.as_ref().map_or(model::Timestamp(0), |user| user.data.notifications_read_at);
+        let (size, assoc) = (request.size()?, Assoc::UserHasNotifications);
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
+        loop {
+            let edges = self.storage.range(assoc, me.id(), Range { after, limit: size + 1, order: Order::Descending }).await?;
+            let ended = edges.len() <= size;
+            after = edges.get(size.saturating_sub(1)).map(|edge| (edge.sequence, edge.to));
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            let stored = self.objects::<Notification>(&ids).await?;
+            let page = page_of(edges.into_iter().zip(stored).collect(), size, lists::of_assoc(assoc));
+            let found: Vec<_> = page.items.into_iter().flatten().collect();
+            let groups = self.group(viewer, found, read_at).await?;
+            // A page in which everything is gone must not look like the end.
+            if !groups.is_empty() || ended {
+                return Ok(Page { items: groups, bookmark: page.bookmark });
+            }
+        }
+    }
+
+    async fn group(
+        &self,
+        viewer: &Viewer,
+        notifications: Vec<Arc<Stored<Notification>>>,
+        read_at: model::Timestamp,
+    ) -> Result<Vec<NotificationGroup>> {
+        let actors = self.by_id::<User>(notifications.iter().map(|n| n.data.actor.id())).await?;
+        let mut groups: Vec<NotificationGroup> = Vec::new();
+        let mut places: HashMap<(NotificationKind, Id), usize> = HashMap::new();
+        for notification in notifications {
+            let data = &notification.data;
+            let Some(actor) = actors.get(&data.actor.id()).filter(|actor| stands(actor)) else { continue };
+            let alone = matches!(data.kind, NotificationKind::Commented | NotificationKind::Replied | NotificationKind::Mentioned);
+            if !alone && let Some(at) = places.get(&(data.kind, data.subject)) {
+                let group = &mut groups[*at];
+                if !group.actors.iter().any(|known| known.id == actor.id) {
+                    group.actors.push(actor.clone());
+                }
+                continue;
+            }
+            let Some(subject) = self.subject(viewer, data.subject).await? else { continue };
+            let comment = match data.comment {
+                Some(comment) => match self.object::<Comment>(comment).await?.filter(|c| c.active) {
+                    Some(comment) => Some(comment),
+                    None => continue,
+                },
+                None => None,
+            };
+            places.insert((data.kind, data.subject), groups.len());
+            groups.push(NotificationGroup {
+                kind: data.kind,
+                subject,
+                actors: vec![actor.clone()],
+                comment,
+                at: data.at,
+                unread: data.at > read_at,
+            });
+        }
+        Ok(groups)
+    }
+
+    async fn subject(&self, viewer: &Viewer, id: Id) -> Result<Option<Subject>> {
+        Ok(match id.kind() {
+            Kind::Pin => match self.object::<Pin>(id).await?.filter(|pin| pin_stands(pin, viewer)) {
+                Some(pin) => {
+                    let seen = self.object::<Board>(pin.data.board).await?.is_some_and(|board| may_see_board(&board, viewer));
+                    seen.then_some(Subject::Pin(pin))
+                }
+                None => None,
+            },
+            Kind::Board => {
+                let invited = |board: &Board| viewer.id().is_some_and(|me| board.collaborators.iter().any(|c| c.user == me));
+                self.object::<Board>(id)
+                    .await?
+                    .filter(|board| may_see_board(board, viewer) || (board.active && invited(&board.data)))
+                    .map(Subject::Board)
+            }
+            _ => Some(Subject::Person),
+        })
+    }
+
+    /// Marks everything up to now as read.
+    pub async fn read_notifications(&self, viewer: &Viewer) -> Result<()> {
+        let me = viewer.require()?;
+        let stored = self.fresh::<User>(me).await?.ok_or(Error::NotFound(What::User))?;
+        let newest = self.storage.range(Assoc::UserHasNotifications, me.id(), Range::first(1)).await?;
+        let Some(newest) = newest.first().filter(|edge| edge.sequence > stored.data.notifications_read_at.0) else { return Ok(()) };
+        let mut batch = Batch::on(me.shard());
+        batch.update(me.id(), stored.version, &User { notifications_read_at: model::Timestamp(newest.sequence), ..stored.data });
+        self.commit(batch).await.map(drop)
+    }
+}

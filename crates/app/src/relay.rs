@@ -1,0 +1,38 @@
+//! The relay: events from storage's outbox into the log. At least once; the log keeps each event id once.
+
+use runtime::Shutdown;
+
+use crate::compose::App;
+use crate::error::Result;
+
+/// Events moved in one step.
+const STEP: usize = 500;
+
+impl App {
+    /// Moves events until shutdown. Woken by commits of this process and of others.
+    pub async fn run_relay(&self, shutdown: Shutdown) -> Result<()> {
+        let mut commits = self.storage.watch();
+        loop {
+            commits.borrow_and_update();
+            while self.relay_step().await? > 0 {}
+            tokio::select! {
+                () = shutdown.wait() => break,
+                changed = commits.changed() => if changed.is_err() { break },
+            }
+        }
+        while self.relay_step().await? > 0 {}
+        Ok(())
+    }
+
+    /// Moves the oldest events. Returns how many.
+    pub async fn relay_step(&self) -> Result<usize> {
+        let waiting = self.storage.outbox(STEP).await?;
+        let Some((through, _)) = waiting.last() else { return Ok(0) };
+        let through = *through;
+        let events: Vec<_> = waiting.into_iter().map(|(_, event)| event).collect();
+        self.events.append(&events).await?;
+        self.storage.outbox_forget(through).await?;
+        metrics::counter!("app_events_relayed_count").increment(events.len() as u64);
+        Ok(events.len())
+    }
+}

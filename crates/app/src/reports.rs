@@ -1,0 +1,164 @@
+//! Reports of what breaks the rules, and what admins decide about them.
+
+use std::sync::Arc;
+
+use model::limits::{REPORT_NOTE_CHARS_MAX, check_text};
+use model::object::{NotificationKind, ReportReason, ReportState, SCHEMA_VERSION};
+use model::{Assoc, Comment, CommentId, EventKind, Id, Kind, Pin, PinId, Report, ReportId, Stored, User, UserId};
+use serde_json::json;
+use storage::{Batch, Order, Range};
+
+use crate::admin::site_id;
+use crate::compose::App;
+use crate::error::{Error, Result, What};
+use crate::hydrate::{Page, PageRequest, lists, page_of};
+use crate::notifications::Notice;
+use crate::viewer::Viewer;
+
+/// What an admin decides about a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Dismiss,
+    /// Hides the pin, deletes the comment, or suspends the person.
+    TakeDown,
+}
+
+/// A report with what it is about.
+#[derive(Clone, Debug)]
+pub struct ReportView {
+    pub report: Arc<Stored<Report>>,
+    pub reporter: Option<Arc<Stored<User>>>,
+    /// What a person would call it, and where it is.
+    pub label: String,
+    pub link: String,
+}
+
+impl App {
+    /// Reports a pin, a comment, a board or a person.
+    pub async fn report(&self, viewer: &Viewer, subject: Id, reason: ReportReason, note: &str) -> Result<ReportId> {
+        let me = viewer.require()?;
+        self.reportable(viewer, subject).await?;
+        let note = check_text("note", "The note", note, REPORT_NOTE_CHARS_MAX)?;
+        let id: ReportId = self.new_id(site_id().shard(), Kind::Report).await?;
+        let report =
+            Report { v: SCHEMA_VERSION, reporter: me, subject, reason, note, state: ReportState::Open, decided_by: None, at: self.now() };
+        let mut batch = Batch::on(site_id().shard());
+        batch.create(id.id(), &report).map(Assoc::SiteHasReports, site_id().id(), id.id(), self.now().0).emit(self.event(
+            EventKind::ReportMade,
+            viewer,
+            vec![subject, id.id()],
+        ));
+        self.commit(batch).await?;
+        Ok(id)
+    }
+
+    async fn reportable(&self, viewer: &Viewer, subject: Id) -> Result<()> {
+        match subject.kind() {
+            Kind::Pin => self.pin(viewer, PinId::try_from(subject).map_err(Error::internal)?).await.map(drop),
+            Kind::Board => self.board(viewer, model::BoardId::try_from(subject).map_err(Error::internal)?).await.map(drop),
+            Kind::Comment => self.comment(viewer, CommentId::try_from(subject).map_err(Error::internal)?).await.map(drop),
+            Kind::User => self.user(viewer, UserId::try_from(subject).map_err(Error::internal)?).await.map(drop),
+            _ => Err(Error::NotFound(What::Page)),
+        }
+    }
+
+    /// Lists reports for admins, the newest first.
+    pub async fn reports(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<ReportView>> {
+        viewer.require_admin()?;
+        let (size, assoc) = (request.size()?, Assoc::SiteHasReports);
+        let after = request.after_edge(lists::of_assoc(assoc))?;
+        let edges = self.storage.range(assoc, site_id().id(), Range { after, limit: size + 1, order: Order::Descending }).await?;
+        let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+        let mut items = Vec::new();
+        for (edge, report) in edges.into_iter().zip(self.objects::<Report>(&ids).await?) {
+            let Some(report) = report else { continue };
+            let reporter = self.object::<User>(report.data.reporter).await?;
+            let (label, link) = self.describe(report.data.subject).await?;
+            items.push((edge, ReportView { reporter, label, link, report }));
+        }
+        Ok(page_of(items, size, lists::of_assoc(assoc)))
+    }
+
+    /// Says in words what an id names and where it is, for admins.
+    pub async fn describe(&self, id: Id) -> Result<(String, String)> {
+        Ok(match id.kind() {
+            Kind::Pin => {
+                let title = self.object::<Pin>(id).await?.map(|pin| pin.data.title.clone()).filter(|title| !title.is_empty());
+                (format!("Pin {}", title.unwrap_or_else(|| id.to_string())), format!("/pin/{id}"))
+            }
+            Kind::Comment => match self.object::<Comment>(id).await? {
+                Some(comment) => (
+                    format!("Comment “{}”", comment.data.text.chars().take(80).collect::<String>()),
+                    format!("/pin/{}#comment-{id}", comment.data.pin),
+                ),
+                None => ("A comment that is gone".into(), String::new()),
+            },
+            Kind::User => match self.object::<User>(id).await? {
+                Some(user) => (format!("@{}", user.data.username), format!("/{}", user.data.username)),
+                None => ("A person who is gone".into(), String::new()),
+            },
+            Kind::Board => match self.object::<model::Board>(id).await? {
+                Some(board) => {
+                    let owner = self.object::<User>(board.data.owner).await?;
+                    (
+                        format!("Board {}", board.data.name),
+                        owner.map(|owner| format!("/{}/{}", owner.data.username, board.data.slug)).unwrap_or_default(),
+                    )
+                }
+                None => ("A board that is gone".into(), String::new()),
+            },
+            other => (format!("{other:?} {id}"), String::new()),
+        })
+    }
+
+    /// Decides a report.
+    pub async fn decide_report(&self, viewer: &Viewer, report: ReportId, decision: Decision) -> Result<()> {
+        let me = viewer.require_admin()?;
+        let stored = self.fresh::<Report>(report).await?.ok_or(Error::NotFound(What::Report))?;
+        if decision == Decision::TakeDown {
+            self.take_down(viewer, stored.data.subject).await?;
+        }
+        let state = if decision == Decision::TakeDown { ReportState::Resolved } else { ReportState::Dismissed };
+        let mut batch = Batch::on(report.shard());
+        batch
+            .update(report.id(), stored.version, &Report { state, decided_by: Some(me), ..stored.data.clone() })
+            .audit(Some(me), "report_decided", vec![report.id(), stored.data.subject], json!({ "state": state }))
+            .emit(self.event(EventKind::ReportDecided, viewer, vec![report.id(), stored.data.subject]));
+        self.commit(batch).await.map(drop)
+    }
+
+    async fn take_down(&self, viewer: &Viewer, subject: Id) -> Result<()> {
+        match subject.kind() {
+            Kind::Pin => self.hide_pin(viewer, PinId::try_from(subject).map_err(Error::internal)?, true).await,
+            Kind::Comment => match self.delete_comment(viewer, CommentId::try_from(subject).map_err(Error::internal)?).await {
+                Err(Error::NotFound(_)) => Ok(()),
+                other => other,
+            },
+            Kind::User => self.suspend(viewer, UserId::try_from(subject).map_err(Error::internal)?, true).await,
+            _ => Err(Error::invalid("decision", "A board can't be taken down as a whole: decide about its pins or its owner.")),
+        }
+    }
+
+    /// Hides a pin from everybody but its owner, or shows it again.
+    pub async fn hide_pin(&self, viewer: &Viewer, pin: PinId, hidden: bool) -> Result<()> {
+        let me = viewer.require_admin()?;
+        let stored = self.fresh::<Pin>(pin).await?.ok_or(Error::NotFound(What::Pin))?;
+        if stored.data.hidden == hidden {
+            return Ok(());
+        }
+        let owner = stored.data.owner;
+        let event = self.event(EventKind::PinChanged, viewer, vec![pin.id(), stored.data.board.id()]);
+        let mut batch = Batch::on(pin.shard());
+        batch
+            .update(pin.id(), stored.version, &Pin { hidden, ..stored.data })
+            .audit(Some(me), if hidden { "pin_hidden" } else { "pin_shown" }, vec![pin.id()], json!({}))
+            .emit(self.event(if hidden { EventKind::PinHidden } else { EventKind::PinShown }, viewer, vec![pin.id()]))
+            .emit(event.clone());
+        self.commit(batch).await?;
+        if hidden {
+            let notice = Notice { to: owner, kind: NotificationKind::Moderated, actor: me, subject: pin.id(), comment: None };
+            self.notify(notice, &event).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Saving somebody's pin to one's own board. The copy remembers where it came from.
+
+use model::{Assoc, Board, BoardId, Pin, PinId};
+
+use crate::compose::App;
+use crate::error::{Error, Result};
+use crate::hydrate::PinView;
+use crate::pictures::StoredPicture;
+use crate::pins::{NewPin, PinText, Place, Source};
+use crate::viewer::{Viewer, may_see_board, pin_stands};
+
+/// Where the viewer has a picture already.
+#[derive(Clone, Debug)]
+pub struct AlreadySaved {
+    pub pin: PinId,
+    pub board: BoardId,
+    pub board_name: String,
+}
+
+impl App {
+    /// Saves a pin to a board.
+    pub async fn save_pin(&self, viewer: &Viewer, pin: PinId, place: Place) -> Result<PinView> {
+        viewer.require()?;
+        let source = self.pin(viewer, pin).await?;
+        let data = &source.pin.data;
+        let text = PinText {
+            title: data.title.clone(),
+            description: data.description.clone(),
+            alt_text: data.alt_text.clone(),
+            link: data.link.clone(),
+        };
+        let picture = StoredPicture { image: data.image, picture: data.picture.clone() };
+        let mut new = NewPin::new(place, text, picture);
+        new.keywords = data.tags.iter().cloned().collect();
+        new.source = Some(Source { parent: pin, root: data.root.unwrap_or(pin) });
+        let saved = self.create_pin(viewer, new).await?;
+        metrics::counter!("app_pins_saved_count").increment(1);
+        Ok(saved)
+    }
+
+    /// Says on which board the viewer has each of these pins' pictures already.
+    pub async fn already_saved(&self, viewer: &Viewer, pins: &[&PinView]) -> Result<Vec<Option<AlreadySaved>>> {
+        let Some(me) = viewer.id() else { return Ok(vec![None; pins.len()]) };
+        let images: Vec<_> = pins.iter().map(|view| view.pin.data.image.id()).collect();
+        let edges = self.storage.edges(Assoc::UserHasImages, me.id(), &images).await?;
+        if edges.iter().all(Option::is_none) {
+            return Ok(vec![None; pins.len()]);
+        }
+        let mut saved = Vec::with_capacity(pins.len());
+        for edge in edges {
+            saved.push(match edge {
+                Some(sequence) => self.saved_at(viewer, sequence).await?,
+                None => None,
+            });
+        }
+        Ok(saved)
+    }
+
+    async fn saved_at(&self, viewer: &Viewer, sequence: i64) -> Result<Option<AlreadySaved>> {
+        let id = model::Id::from_u64(sequence as u64).map_err(Error::internal)?;
+        let Some(pin) = self.object::<Pin>(id).await?.filter(|pin| pin_stands(pin, viewer)) else { return Ok(None) };
+        let board = self.object::<Board>(pin.data.board).await?.filter(|board| may_see_board(board, viewer));
+        Ok(board.map(|board| AlreadySaved {
+            pin: PinId::try_from(pin.id).expect("a pin's row has a pin's id"),
+            board: pin.data.board,
+            board_name: board.data.name.clone(),
+        }))
+    }
+}
