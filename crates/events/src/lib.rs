@@ -25,9 +25,12 @@ mod metrics;
 mod buffer;
 mod spool;
 
+mod engine;
+
 #[cfg(test)]
 mod contract;
-mod engine;
+#[cfg(test)]
+mod tests;
 
 pub use consumer::Consumer;
 pub use engine::{Engine, EngineStats, Fault, Faulty, LogRow, SqliteEngine};

@@ -83,6 +83,11 @@ impl Faulty {
         self.plan.lock().is_down = is_down;
     }
 
+    /// Changes how many calls in a hundred fail.
+    pub fn set_percent(&self, percent: u64) {
+        self.plan.lock().percent = percent;
+    }
+
     async fn call<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let fault = self.plan.lock().fault();
         match fault {
