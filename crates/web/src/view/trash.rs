@@ -1,0 +1,33 @@
+//! Deleted pins, until they are gone for good.
+
+use askama::Template;
+use model::PinId;
+
+use super::card::Empty;
+use super::page::Page;
+use super::picture::{Picture, Time};
+
+#[derive(Clone, Debug, Template)]
+#[template(path = "trash.html")]
+pub struct Trash {
+    pub page: Page,
+    pub pins: Vec<TrashedPin>,
+    pub next_url: Option<String>,
+}
+
+/// POST /pin/{id}/restore brings it back; /pin/{id}/purge deletes it for ever.
+#[derive(Clone, Debug)]
+pub struct TrashedPin {
+    pub id: PinId,
+    pub title: String,
+    pub picture: Picture,
+    pub board_name: String,
+    /// When it will be gone: "in 12 days".
+    pub purged: Time,
+}
+
+impl Trash {
+    fn empty(&self) -> Empty {
+        Empty::new("trash", "The trash is empty", "Pins you delete stay here for 30 days.")
+    }
+}
