@@ -28,4 +28,4 @@ pub(crate) const LONG_DEADLINE: Duration = Duration::from_secs(30 * 60);
 pub(crate) const ID_BLOCK_MIN: u64 = 8;
 pub(crate) const ID_BLOCK_MAX: u64 = 256;
 /// Claims that one sweep looks at per call of the engine.
-pub(crate) const SWEEP_CLAIMS: usize = 500;
+pub(crate) const SWEEP_CLAIMS: usize = 100;

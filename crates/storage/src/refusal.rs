@@ -161,14 +161,14 @@ pub(crate) fn check_name_key(kind: NameKind, key: &str) -> Result<()> {
     if key.is_empty() || key.len() > NAME_KEY_BYTES_MAX {
         return invalid(format!("A {} has 1 to {NAME_KEY_BYTES_MAX} bytes; this one has {}.", kind.as_str(), key.len()));
     }
-    if kind == NameKind::BoardSlug && board_slug_owner(key).is_none() {
+    if matches!(kind, NameKind::BoardSlug | NameKind::SourceKey) && owner_in_key(key).is_none() {
         return invalid(format!("'{key}' is no board address; it should look like \"<owner's id>/<slug>\"."));
     }
     Ok(())
 }
 
 /// Reads the owner's id out of a board address.
-pub(crate) fn board_slug_owner(key: &str) -> Option<Id> {
+pub(crate) fn owner_in_key(key: &str) -> Option<Id> {
     let (owner, slug) = key.split_once('/')?;
     owner.parse::<Id>().ok().filter(|id| id.kind() == Kind::User && !slug.is_empty())
 }

@@ -17,8 +17,8 @@ use crate::ids::Ids;
 use crate::limits::{DEADLINE, LIST_ROWS_MAX, LONG_DEADLINE, SWEEP_CLAIMS};
 use crate::metrics as names;
 use crate::refusal::{
-    board_slug_owner, check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_shard,
-    idempotency,
+    check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_shard, idempotency,
+    owner_in_key,
 };
 use crate::row::{Edge, Name, Range, Row, Stats};
 
@@ -34,9 +34,9 @@ struct Shared {
     ids: Ids,
 }
 
-/// Returns the shard on which a unique name lives: the one that a hash of the key picks, for board addresses the owner's.
+/// Returns the shard on which a unique name lives: the one that a hash of the key picks, for board addresses and source keys the owner's.
 pub fn name_shard(kind: NameKind, key: &str) -> Shard {
-    let owner = if kind == NameKind::BoardSlug { board_slug_owner(key) } else { None };
+    let owner = if matches!(kind, NameKind::BoardSlug | NameKind::SourceKey) { owner_in_key(key) } else { None };
     owner.map_or_else(|| Shard::of_key(kind.as_str(), key), Id::shard)
 }
 

@@ -198,3 +198,114 @@ impl Engine for Faulty {
         self.inner.close().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::{Assoc, Kind, Pin};
+
+    use super::*;
+    use crate::contract::{Place, SHARD, a_pin, batch, event, pin, user};
+    use crate::engine::sqlite::SqliteEngine;
+    use crate::{Storage, Written};
+
+    /// Returns a store whose engine fails on command, and the hand on it.
+    fn faulty(place: &Place, seed: u64, faults: Faults) -> (Storage, Arc<Faulty>) {
+        let inner = Arc::new(SqliteEngine::open(&place.path()).expect("an engine"));
+        let faulty = Arc::new(Faulty::new(inner, seed, faults));
+        (Storage::with_engine(faulty.clone(), place.clock.clone()), faulty)
+    }
+
+    async fn map(storage: &Storage, local: u64, key: Option<&str>) -> crate::Result<Written> {
+        let mut writing = batch(SHARD, |b| b.map(Assoc::UserHasPins, user(1), pin(local), 0).emit(event("e")));
+        if let Some(key) = key {
+            writing.idempotency_key(key);
+        }
+        storage.write(writing).await
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_did_nothing_and_one_after_did_it() {
+        let place = Place::new(false);
+        let (storage, faults) = faulty(&place, 1, Faults::default());
+        faults.inject([Fault::Unavailable, Fault::Pass, Fault::AnswerLost, Fault::Pass]);
+        assert!(matches!(map(&storage, 1, None).await, Err(Error::Unavailable(_))));
+        assert_eq!(storage.count(Assoc::UserHasPins, user(1)).await, Ok(0));
+        assert!(matches!(map(&storage, 2, None).await, Err(Error::Unknown(_))));
+        assert_eq!(storage.count(Assoc::UserHasPins, user(1)).await, Ok(1));
+        faults.inject([Fault::AnswerLost]);
+        assert!(matches!(storage.get::<Pin>(pin(1)).await, Err(Error::Unavailable(_))), "a read has nothing that could have happened");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_no_lost_answer() {
+        let place = Place::new(false);
+        let (storage, faults) = faulty(&place, 1, Faults::default());
+        faults.inject([Fault::AnswerLost]);
+        let refused = storage.write(batch(SHARD, |b| b.update(pin(1), 1, &a_pin("missing")))).await;
+        assert!(matches!(refused, Err(Error::NotFound(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_too_late_is_unknown_for_writes_and_unavailable_for_reads() {
+        let place = Place::new(false);
+        let (storage, faults) = faulty(&place, 1, Faults::default());
+        faults.inject([Fault::Delay(Duration::from_secs(60)), Fault::Delay(Duration::from_secs(60))]);
+        assert!(matches!(map(&storage, 1, None).await, Err(Error::Unknown(_))));
+        assert!(matches!(storage.get::<Pin>(pin(1)).await, Err(Error::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn lost_reservations_waste_ids_and_repeat_none() {
+        let place = Place::new(false);
+        let (storage, faults) = faulty(&place, 1, Faults::default());
+        faults.inject([Fault::AnswerLost, Fault::Unavailable]);
+        assert!(storage.new_id(SHARD, Kind::Pin).await.is_err());
+        assert!(storage.new_id(SHARD, Kind::Pin).await.is_err());
+        // The first block of 8 was reserved and lost.
+        assert_eq!(storage.new_id(SHARD, Kind::Pin).await.expect("an id").local(), 9);
+    }
+
+    /// Every write is retried with its key until it is answered; whatever fails meanwhile, each is there exactly once.
+    #[tokio::test]
+    async fn retries_with_keys_write_exactly_once_under_random_faults() {
+        for seed in [1, 2, 3] {
+            let place = Place::new(false);
+            let often = Faults { unavailable: 0.3, answer_lost: 0.3, delayed: 0.1, delay_max: Duration::from_millis(1) };
+            let (storage, faults) = faulty(&place, seed, often);
+            let (mut failed, mut replayed) = (0, 0);
+            for local in 0..40 {
+                let key = format!("key {local}");
+                loop {
+                    match map(&storage, local, Some(&key)).await {
+                        Ok(written) => {
+                            replayed += usize::from(written.replayed);
+                            break;
+                        }
+                        Err(Error::Unavailable(_) | Error::Unknown(_)) => failed += 1,
+                        Err(error) => panic!("seed {seed}: {error}"),
+                    }
+                }
+            }
+            faults.set(Faults::default());
+            assert!(failed > 10 && replayed > 3, "seed {seed}: {failed} failures, {replayed} replays");
+            assert_eq!(storage.count(Assoc::UserHasPins, user(1)).await, Ok(40), "seed {seed}");
+            assert_eq!(storage.outbox(100).await.expect("a read").len(), 40, "seed {seed}");
+            assert_eq!(storage.check().await, Ok(vec![]), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_faults() {
+        let faults = Faults { unavailable: 0.2, answer_lost: 0.2, delayed: 0.2, delay_max: Duration::from_secs(1) };
+        let draw = |seed| {
+            let mut plan = Plan { queued: VecDeque::new(), faults, state: seed };
+            (0..100).map(|_| plan.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        let unavailable = draw(7).iter().filter(|fault| **fault == Fault::Unavailable).count();
+        assert!((8..=35).contains(&unavailable), "{unavailable} of 100");
+    }
+}

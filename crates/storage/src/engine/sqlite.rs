@@ -170,3 +170,116 @@ impl Engine for SqliteEngine {
         Ok(self.file.checkpoint_and_close().await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Assoc, Kind, Pin, Shard};
+    use sqlite::rusqlite::Connection;
+
+    use crate::contract::{Place, SHARD, a_pin, batch, board, pin};
+    use crate::{Error, Range, Storage};
+
+    /// Changes the file behind the engine's back.
+    fn tamper(place: &Place, sql: &str) {
+        Connection::open(place.path()).and_then(|connection| connection.execute_batch(sql)).expect("a change");
+    }
+
+    async fn filled(place: &Place) -> Storage {
+        let storage = place.open();
+        let id = storage.new_id(SHARD, Kind::Pin).await.expect("an id");
+        for _ in 0..3 {
+            storage.write(batch(SHARD, |b| b.audit(None, "x", vec![], serde_json::Value::Null))).await.expect("a write");
+        }
+        storage.write(batch(SHARD, |b| b.create(id, &a_pin("a")).map(Assoc::BoardHasPins, board(1), id, 1))).await.expect("a write");
+        assert_eq!(storage.check().await, Ok(vec![]));
+        storage
+    }
+
+    #[tokio::test]
+    async fn the_check_finds_what_was_tampered_with() {
+        let cases = [
+            ("board_has_pins of", "UPDATE mapping_counts SET count = 7"),
+            ("board_has_pins of", "DELETE FROM mapping_counts"),
+            ("board_has_pins of", "DELETE FROM board_has_pins"),
+            ("never handed out", "DELETE FROM sequences"),
+            ("id of another kind", "INSERT INTO boards SELECT * FROM pins"),
+            ("no JSON", "UPDATE pins SET data = '{'"),
+            ("the entry was changed", "DROP TRIGGER audit_is_never_changed; UPDATE audit SET act = 'y' WHERE (id & 15) = 2"),
+            ("Entries are missing", "DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE (id & 15) = 2"),
+        ];
+        for (wanted, sql) in cases {
+            let place = Place::new(false);
+            let storage = filled(&place).await;
+            tamper(&place, sql);
+            let findings = storage.check().await.expect("a check");
+            assert!(findings.iter().any(|finding| finding.contains(wanted)), "{sql}: {findings:?}");
+            if sql.contains("audit") {
+                let error = storage.audit_verify(SHARD).await.expect_err("a broken chain");
+                assert!(matches!(&error, Error::Corrupt(message) if message.contains(wanted)), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_audit_log_refuses_changes() {
+        let place = Place::new(false);
+        drop(filled(&place).await);
+        let connection = Connection::open(place.path()).expect("the file");
+        for sql in ["UPDATE audit SET act = 'y'", "DELETE FROM audit"] {
+            let error = connection.execute(sql, []).expect_err("append-only");
+            assert!(error.to_string().contains("append-only"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unreadable_rows_are_corrupt_and_name_their_id() {
+        let place = Place::new(false);
+        let storage = filled(&place).await;
+        tamper(&place, "UPDATE pins SET data = '{}'");
+        let error = storage.get::<Pin>(pin(1)).await.expect_err("no pin");
+        assert!(matches!(&error, Error::Corrupt(message) if message.contains(&pin(1).to_string())), "{error}");
+        tamper(&place, "UPDATE board_has_pins SET to_id = 5");
+        assert!(matches!(storage.range(Assoc::BoardHasPins, board(1), Range::first(1)).await, Err(Error::Corrupt(_))));
+    }
+
+    #[tokio::test]
+    async fn tables_of_a_grown_vocabulary_are_made_on_opening() {
+        let place = Place::new(false);
+        drop(filled(&place).await);
+        tamper(&place, "DROP TABLE topic_has_pins; DROP TABLE sites");
+        let storage = place.open();
+        let site = storage.new_id(Shard(0), Kind::Site).await.expect("an id");
+        assert_eq!(storage.get::<model::Site>(site).await, Ok(None));
+        assert_eq!(storage.check().await, Ok(vec![]));
+    }
+
+    #[test]
+    fn urls_name_the_engine() {
+        let clock = std::sync::Arc::new(model::time::ManualClock::default());
+        for url in ["mysql://localhost/corkboard", "sqlite:", "", "corkboard.db"] {
+            let error = Storage::open(url, clock.clone()).err().expect("a refusal");
+            assert!(matches!(&error, Error::Invalid(message) if message.contains("sqlite:")), "{error}");
+        }
+        let place = Place::new(false);
+        Storage::open(&format!("sqlite:{}", place.path().display()), clock).expect("a store");
+    }
+
+    /// Every statement of a list must go along an index; a forgotten one would sort or scan a whole table.
+    #[tokio::test]
+    async fn lists_go_along_their_index() {
+        let place = Place::new(false);
+        drop(filled(&place).await);
+        let connection = Connection::open(place.path()).expect("the file");
+        let mapping = super::schema::mapping_sql(Assoc::BoardHasPins);
+        let object = super::schema::object_sql(Kind::Pin);
+        for sql in [&mapping.descending, &mapping.ascending, &mapping.edge, &object.scan, &object.get] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+            let arguments = vec![1_i64; statement.parameter_count()];
+            let plan: Vec<String> = statement
+                .query_map(sqlite::rusqlite::params_from_iter(arguments), |row| row.get(3))
+                .and_then(Iterator::collect)
+                .expect("lines");
+            assert!(plan.iter().all(|line| line.starts_with("SEARCH")), "{sql}: {plan:?}");
+        }
+    }
+}

@@ -121,7 +121,7 @@ pub(super) fn stale_claims(
 }
 
 fn name_kind(text: &str) -> Option<NameKind> {
-    [NameKind::Username, NameKind::Email, NameKind::ImageHash, NameKind::Tag, NameKind::BoardSlug]
+    [NameKind::Username, NameKind::Email, NameKind::ImageHash, NameKind::Tag, NameKind::BoardSlug, NameKind::SourceKey]
         .into_iter()
         .find(|kind| kind.as_str() == text)
 }
