@@ -38,7 +38,8 @@ use crate::{
 /// What waits for a commit.
 #[derive(Default)]
 struct Pending {
-    changes: HashMap<Id, Change>,
+    /// With the number at which they came: they are committed in that order.
+    changes: HashMap<Id, (u64, Change)>,
     offset: Option<i64>,
     /// When the first of the changes, and when the offset came.
     changed_at: Option<Instant>,
@@ -80,10 +81,11 @@ impl Committer {
         {
             let mut pending = self.pending.lock();
             for change in changes {
-                pending.changes.insert(change.id(), change);
+                pending.reached += 1;
+                let number = pending.reached;
+                pending.changes.insert(change.id(), (number, change));
             }
             pending.changed_at.get_or_insert_with(Instant::now);
-            pending.reached += 1;
             gauge_pending(&pending);
         }
         self.wake.notify_one();
@@ -203,7 +205,10 @@ impl Committer {
             (std::mem::replace(&mut *pending, Pending { reached, ..Pending::default() }), reached)
         };
         let offset = taken.offset;
-        let changes: Arc<Vec<Change>> = Arc::new(taken.changes.into_values().collect());
+        let mut numbered: Vec<_> = taken.changes.into_values().collect();
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+        let (numbers, changes): (Vec<u64>, Vec<Change>) = numbered.into_iter().unzip();
+        let changes = Arc::new(changes);
         let count = changes.len() as u64;
         let started = Instant::now();
         match self.engine.apply(Arc::clone(&changes), offset).await {
@@ -217,8 +222,8 @@ impl Committer {
             }
             Err(error) => {
                 let mut pending = self.pending.lock();
-                for change in changes.iter() {
-                    pending.changes.entry(change.id()).or_insert_with(|| change.clone());
+                for (number, change) in numbers.into_iter().zip(changes.iter()) {
+                    pending.changes.entry(change.id()).or_insert_with(|| (number, change.clone()));
                 }
                 pending.offset = pending.offset.or(offset);
                 pending.changed_at = pending.changed_at.into_iter().chain(taken.changed_at).min();

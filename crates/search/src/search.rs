@@ -2,7 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use model::{Clock, Id, UserId};
+use model::{Id, UserId};
+use runtime::SharedClock;
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 use crate::{
@@ -24,7 +25,7 @@ pub struct Search {
 
 struct Inner {
     engine: Arc<dyn Engine>,
-    clock: Arc<dyn Clock>,
+    clock: SharedClock,
     committer: Arc<Committer>,
     background: AbortHandle,
     /// Reads that run at once: more than there are cores would only slow each other down.
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Search {
 impl Search {
     /// Opens the index that a URL names: `tantivy:FOLDER`, or `memory:` for one that is gone with the process.
     /// Must be called on a tokio runtime, which then runs the commits.
-    pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Search> {
+    pub fn open(url: &str, clock: SharedClock) -> Result<Search> {
         let engine = match url.split_once(':') {
             Some(("tantivy", folder)) if !folder.is_empty() => TantivyEngine::open(Path::new(folder))?,
             Some(("memory", "")) => TantivyEngine::in_memory()?,
@@ -56,7 +57,7 @@ impl Search {
     }
 
     /// Puts the front before an engine.
-    pub fn with_engine(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>) -> Search {
+    pub fn with_engine(engine: Arc<dyn Engine>, clock: SharedClock) -> Search {
         let committer = Arc::new(Committer::new(Arc::clone(&engine)));
         let background = tokio::spawn(Arc::clone(&committer).run()).abort_handle();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -182,3 +183,6 @@ impl Search {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,12 @@
 //! Invariants
 //! - A commit is atomic: after a crash the index is that of the last commit, and its payload says which offset that was.
 //! - Whatever is not of this format, or is broken, starts over empty and without an offset: the log or the store fill it again.
-//! - Every read has the term of its viewer in it; see `compile.rs`.
+//! - Every read has the term of its viewer in it, and what it found is looked at once more before it leaves (`View::best`, `View::run`).
 
 mod analyzer;
 mod compile;
 mod discover;
+mod excluded;
 mod fields;
 mod similar;
 mod view;

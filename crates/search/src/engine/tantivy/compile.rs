@@ -30,6 +30,7 @@ use crate::{
 
 use super::{
     analyzer::Analyzed,
+    excluded::Excluded,
     fields::{AT, ID, POPULARITY},
     view::{Boxed, View, all, any, boosted, filter, with},
 };
@@ -78,22 +79,31 @@ impl View {
     /// Finds one document more than the page has, and counts all of them.
     fn run(&self, query: &dyn tantivy::query::Query, lookup: &Lookup) -> Result<(Vec<(f32, DocAddress)>, usize)> {
         let top = TopDocs::with_limit(lookup.limit + 1).and_offset(lookup.offset);
-        match lookup.order {
+        let (found, count): (Vec<(f32, DocAddress)>, usize) = match lookup.order {
             Order::Best => {
-                let (found, count) = self.searcher.search(query, &(top.tweak_score(best_first(lookup.now)), Count))?;
-                Ok((found.into_iter().map(|((score, _), address)| (score, address)).collect(), count))
+                let collector = (top.tweak_score(best_first(lookup.now)), Count);
+                let (found, count) = self.searcher.search_with_statistics_provider(query, &collector, self)?;
+                (found.into_iter().map(|((score, _), address)| (score, address)).collect(), count)
             }
             Order::Newest => {
                 let (found, count) = self.searcher.search(query, &(top.order_by(newest_first), Count))?;
-                Ok((found.into_iter().map(|(_, address)| (0.0, address)).collect(), count))
+                (found.into_iter().map(|(_, address)| (0.0, address)).collect(), count)
             }
-        }
+        };
+        Ok((self.only_visible(found, lookup.viewer)?, count))
     }
 
     /// Finds the best documents of a query, without anything else.
-    pub fn best(&self, query: &dyn tantivy::query::Query, limit: usize, now: Timestamp) -> Result<Vec<(f32, DocAddress)>> {
-        let found = self.searcher.search(query, &TopDocs::with_limit(limit).tweak_score(best_first(now)))?;
-        Ok(found.into_iter().map(|((score, _), address)| (score, address)).collect())
+    pub fn best(
+        &self,
+        query: &dyn tantivy::query::Query,
+        viewer: Option<UserId>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(f32, DocAddress)>> {
+        let collector = TopDocs::with_limit(limit).tweak_score(best_first(now));
+        let found = self.searcher.search_with_statistics_provider(query, &collector, self)?;
+        self.only_visible(found.into_iter().map(|((score, _), address)| (score, address)).collect(), viewer)
     }
 }
 
@@ -181,7 +191,7 @@ impl<'a> Compiler<'a> {
         if let [term] = clause.any.as_slice()
             && term.negated
         {
-            plan.forbidden.push(self.atom(&term.atom));
+            plan.forbidden.push(Box::new(Excluded(self.atom(&term.atom))));
             return Ok(());
         }
         let mut is_text = false;
@@ -191,7 +201,7 @@ impl<'a> Compiler<'a> {
             if term.negated {
                 parts.push(filter(Box::new(BooleanQuery::new(vec![
                     (Occur::Must, Box::new(AllQuery)),
-                    (Occur::MustNot, self.atom(&term.atom)),
+                    (Occur::MustNot, Box::new(Excluded(self.atom(&term.atom)))),
                 ]))));
                 continue;
             }

@@ -111,7 +111,7 @@ impl View {
         let compiler = Compiler::new(self, Kind::Boards, None);
         let Some(query) = self.begins_with(self.fields.words_public, typed)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for (_, address) in self.best(&within(&compiler, query), CANDIDATES_MAX, Timestamp(0))? {
+        for (_, address) in self.best(&within(&compiler, query), None, CANDIDATES_MAX, Timestamp(0))? {
             let card = self.card(address)?;
             // The words may stand in the description: a board is suggested by its name alone.
             if self.is_named(&card.title, typed)
@@ -127,7 +127,7 @@ impl View {
         let compiler = Compiler::new(self, Kind::People, None);
         let Some(query) = self.begins_with(self.fields.owner, typed)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for (_, address) in self.best(&within(&compiler, query), PEOPLE_MAX + 1, Timestamp(0))? {
+        for (_, address) in self.best(&within(&compiler, query), None, PEOPLE_MAX + 1, Timestamp(0))? {
             let card = self.card(address)?;
             if let Some(user) = self.ids([address])?.pop().and_then(|id| UserId::try_from(id).ok())
                 && viewer != Some(user)
@@ -182,7 +182,7 @@ impl View {
     pub fn guides(&self, query: &Query, limit: usize) -> Result<Vec<Guide>> {
         let mut compiler = Compiler::new(self, Kind::Pins, None);
         let strict = compiler.strict(query)?;
-        let found = self.best(&strict, GUIDE_PINS_MAX, Timestamp(0))?;
+        let found = self.best(&strict, None, GUIDE_PINS_MAX, Timestamp(0))?;
         if found.len() < GUIDE_PINS_MIN {
             return Ok(Vec::new());
         }
@@ -227,10 +227,13 @@ fn choose_guides(mut candidates: Vec<(String, Vec<usize>)>, pins: usize, limit: 
     chosen
 }
 
+/// The generation of the index whose topics were counted, and its topics.
+type Counted = (u64, Vec<(String, u64)>);
+
 /// The topics of one state of the index, so that they are counted once per commit at most.
 #[derive(Default)]
 pub(super) struct TopicsMemo {
-    counted: Mutex<Option<(u64, Vec<(String, u64)>)>>,
+    counted: Mutex<Option<Counted>>,
 }
 
 impl TopicsMemo {

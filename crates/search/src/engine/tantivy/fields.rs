@@ -29,7 +29,7 @@ use crate::{
 use super::analyzer::{PLAIN, STEM};
 
 /// Stands for everyone in `viewer`; no person has the id 0.
-const EVERYONE: u64 = 0;
+pub(super) const EVERYONE: u64 = 0;
 
 /// The handles of the fields.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,7 @@ pub(super) struct Fields {
 
 /// Names of the fast fields.
 pub(super) const ID: &str = "id";
+pub(super) const VIEWER: &str = "viewer";
 pub(super) const AT: &str = "at";
 pub(super) const POPULARITY: &str = "popularity";
 pub(super) const IMAGE: &str = "image";
@@ -84,7 +85,7 @@ impl Fields {
         let fields = Fields {
             id: builder.add_u64_field(ID, INDEXED | FAST),
             kind: builder.add_u64_field("kind", INDEXED),
-            viewer: builder.add_u64_field("viewer", INDEXED),
+            viewer: builder.add_u64_field(VIEWER, INDEXED | FAST),
             owner_id: builder.add_u64_field("owner_id", INDEXED),
             at: builder.add_i64_field(AT, FAST),
             popularity: builder.add_u64_field(POPULARITY, FAST),

@@ -21,6 +21,7 @@ use crate::{
 use super::{
     analyzer::Analyzed,
     compile::{Compiler, within},
+    excluded::Excluded,
     fields::{Card, IMAGE},
     view::{Boxed, View, all, any, filter, with},
 };
@@ -50,13 +51,13 @@ impl View {
         }
         let words = words.into_iter().map(|(word, weight)| compiler.words(&[word], weight)).collect();
         let mut parts = vec![(Occur::Must, within(&compiler, any(words)))];
-        parts.extend(itself.map(|itself| (Occur::MustNot, itself)));
+        parts.extend(itself.map(|itself| (Occur::MustNot, Box::new(Excluded(itself)) as Boxed)));
         if image != 0 {
             let same_picture: Boxed = with_image(self, image);
-            parts.push((Occur::MustNot, same_picture));
+            parts.push((Occur::MustNot, Box::new(Excluded(same_picture))));
         }
         // Similarity has no age: what is old may be just as alike.
-        let found = self.best(&BooleanQuery::new(parts), limit * CANDIDATES_FACTOR, Timestamp(0))?;
+        let found = self.best(&BooleanQuery::new(parts), viewer, limit * CANDIDATES_FACTOR, Timestamp(0))?;
         let images = self.images(found.iter().map(|(_, address)| *address))?;
         let mut shown = HashSet::new();
         let fresh: Vec<_> = found

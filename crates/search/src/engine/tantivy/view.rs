@@ -6,13 +6,13 @@ use model::{Id, UserId};
 use tantivy::{
     DocAddress, Result, Searcher, TantivyDocument, Term,
     collector::Count,
-    query::{BooleanQuery, BoostQuery, ConstScoreQuery, FuzzyTermQuery, Occur, Query, TermQuery},
+    query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, ConstScoreQuery, FuzzyTermQuery, Occur, Query, TermQuery},
     schema::{Field, IndexRecordOption, Value},
 };
 
 use super::{
     analyzer::Analyzers,
-    fields::{Card, Fields, ID, IMAGE},
+    fields::{Card, EVERYONE, Fields, ID, IMAGE, VIEWER},
 };
 
 /// Terms of one segment's dictionary that are looked at for one prefix: keeps one letter from walking through all words.
@@ -45,6 +45,18 @@ impl View {
     /// Counts what all of the queries find.
     pub fn count(&self, queries: Vec<Boxed>) -> Result<usize> {
         self.searcher.search(&all(queries), &Count)
+    }
+
+    /// Leaves out what the viewer may not see. The queries do so already; this holds even if one of them is wrong.
+    pub fn only_visible(&self, mut found: Vec<(f32, DocAddress)>, viewer: Option<UserId>) -> Result<Vec<(f32, DocAddress)>> {
+        let columns = self.column(VIEWER)?;
+        let may_see = |person: u64| person == EVERYONE || viewer.is_some_and(|viewer| viewer.as_u64() == person);
+        let before = found.len();
+        found.retain(|(_, at)| columns[at.segment_ord as usize].values_for_doc(at.doc_id).any(may_see));
+        if found.len() < before {
+            tracing::error!(count = before - found.len(), "a query found documents that its viewer may not see; they were left out");
+        }
+        Ok(found)
     }
 
     /// Reads ids, in order.
@@ -113,6 +125,31 @@ impl View {
             }
         }
         Ok(most_first(found))
+    }
+}
+
+/// The statistics for BM25. Fields that most documents leave empty have a tiny average length, beside which a single tag looks like a
+/// long text; so no field counts as shorter on average than what is usual where it is used.
+impl Bm25StatisticsProvider for View {
+    fn total_num_tokens(&self, field: Field) -> Result<u64> {
+        let fields = self.fields;
+        let usual = match field {
+            field if field == fields.title || field == fields.tags => 4,
+            field if field == fields.board || field == fields.owner => 3,
+            field if field == fields.body => 12,
+            field if field == fields.words_public || field == fields.words_secret => 20,
+            _ => 1,
+        };
+        let counted = Bm25StatisticsProvider::total_num_tokens(&self.searcher, field)?;
+        Ok(counted.max(usual * self.total_num_docs()?))
+    }
+
+    fn total_num_docs(&self) -> Result<u64> {
+        Bm25StatisticsProvider::total_num_docs(&self.searcher)
+    }
+
+    fn doc_freq(&self, term: &Term) -> Result<u64> {
+        self.searcher.doc_freq(term)
     }
 }
 
