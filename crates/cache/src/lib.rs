@@ -1,1 +1,37 @@
-//! cache
+//! Look-aside cache over what is read from storage: decoded objects by id, and lists and fragments by key.
+//!
+//! ```text
+//! get_many(ids) ─▶ shelf: hits ─────────────────────────────────────────────▶ answer
+//!                    └─ misses ─▶ flight: one leads, the others wait for it
+//!                                   leader ─▶ second level (if any) ─▶ load from storage ─▶ shelf ─▶ answer
+//! commit ─▶ invalidate(id, version): older copies go, and a refill that read an older version is not kept
+//! ```
+//!
+//! Reading order: `cache.rs` (the front), `objects.rs` and `values.rs` (what is kept and what is fresh), `shelf.rs` (bounded
+//! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level).
+//!
+//! Invariants
+//! - A cache that is full, empty or dead changes how long an answer takes, never the answer.
+//! - Whoever reads after `invalidate` returned sees that version or a later one, for as long as minimum versions are remembered
+//!   (a minute), however long a load took that began before.
+//! - Nobody holds a flight while waiting for another one. A leader that fails, panics or is cancelled ends its flight.
+
+mod error;
+mod limits;
+mod metrics;
+
+mod cache;
+mod flights;
+mod objects;
+mod shelf;
+mod values;
+
+#[cfg(test)]
+mod contract;
+mod engine;
+
+pub use cache::{Cache, Stats};
+pub use engine::{Cell, Engine, Fault, Faulty, Looked, MemoryEngine};
+pub use error::{Error, Result};
+pub use limits::CacheLimits;
+pub use metrics::{METRICS, Metric, describe as describe_metrics};

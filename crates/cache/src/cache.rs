@@ -1,0 +1,327 @@
+//! The front: look-ups, refills with one flight per key, invalidation. Callers see only this.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::{Id, Object, Stored};
+use runtime::{SharedClock, SystemClock};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::flights::{Flights, Joined, wait};
+use crate::limits::{CacheLimits, WAIT_ROUNDS_MAX};
+use crate::metrics as names;
+use crate::objects::{Objects, ask, share, within_deadline};
+use crate::values::Values;
+
+/// A look-aside cache. Clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: SharedClock,
+    engine: Option<Arc<dyn Engine>>,
+    objects: Objects,
+    object_flights: Flights<Id>,
+    values: Values,
+    value_flights: Flights<Arc<str>>,
+    /// Counts `invalidate_all`: a load that began before one is not kept.
+    generation: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How much is in memory, and how well it serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    pub objects: u64,
+    pub values: u64,
+    pub bytes_estimate: u64,
+    pub hits: u64,
+    pub misses: u64,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("engine", &self.inner.engine).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// Opens a cache: `memory:` keeps everything in the process and has no second level.
+    pub fn open(url: &str, limits: CacheLimits) -> Result<Cache> {
+        match url {
+            "memory:" => Ok(Cache::with_engine(None, limits, Arc::new(SystemClock))),
+            _ => Err(Error::Invalid(format!("'{url}' is no address for a cache; known is 'memory:'."))),
+        }
+    }
+
+    /// Builds a cache over a second level (or none), with the clock handed in.
+    pub fn with_engine(engine: Option<Arc<dyn Engine>>, limits: CacheLimits, clock: SharedClock) -> Cache {
+        Cache {
+            inner: Arc::new(Inner {
+                clock,
+                engine,
+                objects: Objects::new(limits.bytes),
+                object_flights: Flights::default(),
+                values: Values::new(limits.values),
+                value_flights: Flights::default(),
+                generation: AtomicU64::new(0),
+                hits: AtomicU64::new(0),
+                misses: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Reads objects; same order and length as `ids`, `None` where there is no such object. `load` is called with those that are
+    /// not in memory (each once) and answers in their order; it is called once at most. While another caller loads an id, this one
+    /// waits for it instead. An error of `load` is handed to its own caller only; the others load by themselves.
+    pub async fn get_many<T, E, F, Fut>(&self, ids: &[Id], load: F) -> std::result::Result<Vec<Option<Arc<Stored<T>>>>, E>
+    where
+        T: Object,
+        F: FnOnce(Vec<Id>) -> Fut,
+        Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
+    {
+        let mut objects: Vec<Option<Arc<Stored<T>>>> = Vec::with_capacity(ids.len());
+        let mut missing: Vec<usize> = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            let found = self.inner.objects.get(*id, || self.inner.clock.now());
+            if found.is_none() {
+                missing.push(index);
+            }
+            objects.push(found.flatten());
+        }
+        self.count(ids.len() - missing.len(), missing.len());
+        if !missing.is_empty() {
+            self.refill(ids, missing, &mut objects, load).await?;
+        }
+        Ok(objects)
+    }
+
+    /// Reads one object like [`Cache::get_many`].
+    pub async fn get<T, E, F, Fut>(&self, id: impl Into<Id>, load: F) -> std::result::Result<Option<Arc<Stored<T>>>, E>
+    where
+        T: Object,
+        F: FnOnce(Id) -> Fut,
+        Fut: Future<Output = std::result::Result<Option<Stored<T>>, E>>,
+    {
+        let id = id.into();
+        let load_one = |_: Vec<Id>| async move { load(id).await.map(|object| vec![object]) };
+        Ok(self.get_many(&[id], load_one).await?.pop().flatten())
+    }
+
+    async fn refill<T, E, F, Fut>(
+        &self,
+        ids: &[Id],
+        mut missing: Vec<usize>,
+        objects: &mut [Option<Arc<Stored<T>>>],
+        load: F,
+    ) -> std::result::Result<(), E>
+    where
+        T: Object,
+        F: FnOnce(Vec<Id>) -> Fut,
+        Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
+    {
+        let mut round = 0;
+        loop {
+            let mut wanted: Vec<Id> = missing.iter().map(|index| ids[*index]).collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            let joined = self.inner.object_flights.join(&wanted, round >= WAIT_ROUNDS_MAX);
+            // Who led before may have ended between the look-up and the claim.
+            self.look_again(ids, &mut missing, objects);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            match joined {
+                Joined::Wait(others) => {
+                    metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+                    round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
+                    self.look_again(ids, &mut missing, objects);
+                    if missing.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Joined::Lead(flight) => {
+                    wanted.retain(|id| missing.iter().any(|index| ids[*index] == *id));
+                    let loaded = self.load(wanted, load).await?;
+                    drop(flight);
+                    for index in missing {
+                        let found = loaded.binary_search_by_key(&ids[index], |(id, _)| *id);
+                        objects[index] = found.ok().and_then(|found| loaded[found].1.clone());
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn look_again<T: Object>(&self, ids: &[Id], missing: &mut Vec<usize>, objects: &mut [Option<Arc<Stored<T>>>]) {
+        missing.retain(|index| match self.inner.objects.get(ids[*index], || self.inner.clock.now()) {
+            Some(found) => {
+                objects[*index] = found;
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Loads ids (sorted, each once) from the second level and from storage, and keeps what they bring. Sorted by id.
+    async fn load<T, E, F, Fut>(&self, wanted: Vec<Id>, load: F) -> std::result::Result<Vec<(Id, Option<Arc<Stored<T>>>)>, E>
+    where
+        T: Object,
+        F: FnOnce(Vec<Id>) -> Fut,
+        Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
+    {
+        let generation = self.inner.generation.load(Ordering::Acquire);
+        let mut left = wanted;
+        let mut leases = Vec::new();
+        let mut loaded: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::with_capacity(left.len());
+        if let Some(engine) = &self.inner.engine {
+            let shared = ask(engine.as_ref(), &left).await;
+            left.retain(|id| shared.found.iter().all(|(found, _)| found != id));
+            loaded.extend(shared.found.into_iter().map(|(id, object)| (id, Some(Arc::new(object)))));
+            leases = shared.leases;
+        }
+        if !left.is_empty() {
+            metrics::counter!(names::REFILLS_COUNT).increment(left.len() as u64);
+            let answer = load(left.clone()).await;
+            let objects = answer.inspect_err(|_| metrics::counter!(names::REFILL_FAILURES_COUNT).increment(1))?;
+            assert_eq!(objects.len(), left.len(), "a loader must answer every id that it was asked for, in order");
+            loaded.extend(left.into_iter().zip(objects.into_iter().map(|object| object.map(Arc::new))));
+        }
+        let now = self.inner.clock.now();
+        if self.is_current(generation) {
+            for (id, object) in &loaded {
+                self.inner.objects.keep(*id, object.clone(), now);
+            }
+            // An `invalidate_all` that came between the two looks has cleared before this kept.
+            if !self.is_current(generation) {
+                self.inner.objects.clear();
+            }
+        }
+        if let Some(engine) = &self.inner.engine {
+            share(engine.as_ref(), &leases, &loaded).await;
+        }
+        loaded.sort_unstable_by_key(|(id, _)| *id);
+        metrics::gauge!(names::BYTES).set(self.inner.objects.bytes() as f64);
+        Ok(loaded)
+    }
+
+    /// Drops an object's copies older than `version`; call it after the commit. For a minute no refill that read an older
+    /// version is kept. For a purged object give the version after its last.
+    pub fn invalidate(&self, id: impl Into<Id>, version: u64) {
+        let id = id.into();
+        self.inner.objects.invalidate(id, version, self.inner.clock.now());
+        self.tell_engine(move |engine| async move { engine.invalidate(vec![(id, version)]).await });
+    }
+
+    /// Drops everything, and keeps nothing of the loads under way.
+    pub fn invalidate_all(&self) {
+        self.inner.generation.fetch_add(1, Ordering::AcqRel);
+        self.inner.objects.clear();
+        self.inner.values.clear();
+        self.tell_engine(|engine| async move { engine.clear().await });
+    }
+
+    /// Tells the second level in the background: a commit does not wait for a cache.
+    fn tell_engine<Fut>(&self, call: impl FnOnce(Arc<dyn Engine>) -> Fut)
+    where
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        if let (Some(engine), Ok(runtime)) = (&self.inner.engine, tokio::runtime::Handle::try_current()) {
+            let call = call(engine.clone());
+            runtime.spawn(async move { within_deadline(call).await });
+        }
+    }
+
+    /// Reads a list or a fragment: fresh for `ttl`, and for as long again an old value is answered while one caller refills it, or
+    /// when that fails. Without a value, one caller loads and the others wait for it.
+    pub async fn value<V, E, F, Fut>(&self, key: &str, ttl: Duration, load: F) -> std::result::Result<Arc<V>, E>
+    where
+        V: Clone + Send + Sync + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<V, E>>,
+    {
+        let inner = &*self.inner;
+        let mut found = inner.values.get::<V>(key, inner.clock.now());
+        if let Some(found) = found.as_ref().filter(|found| found.is_fresh || inner.value_flights.is_flying(key)) {
+            self.count(1, 0);
+            if !found.is_fresh {
+                metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+            }
+            return Ok(found.value.clone());
+        }
+        self.count(0, 1);
+        let shared_key: Arc<str> = key.into();
+        let keys = [shared_key.clone()];
+        let mut round = 0;
+        let flight = loop {
+            let joined = inner.value_flights.join(&keys, round >= WAIT_ROUNDS_MAX);
+            found = inner.values.get::<V>(key, inner.clock.now());
+            let is_led = matches!(joined, Joined::Wait(_));
+            if let Some(found) = found.as_ref().filter(|found| found.is_fresh || is_led) {
+                return Ok(found.value.clone());
+            }
+            match joined {
+                Joined::Lead(flight) => break flight,
+                Joined::Wait(others) => {
+                    metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+                    round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
+                }
+            }
+        };
+        metrics::counter!(names::REFILLS_COUNT).increment(1);
+        let generation = inner.generation.load(Ordering::Acquire);
+        let begun = inner.values.begin();
+        let answer = load().await;
+        let value = match answer {
+            Ok(value) => Arc::new(value),
+            Err(error) => {
+                metrics::counter!(names::REFILL_FAILURES_COUNT).increment(1);
+                return found.map(|found| found.value).ok_or(error);
+            }
+        };
+        if self.is_current(generation) {
+            inner.values.keep(&shared_key, value.clone(), ttl, begun, inner.clock.now());
+            if !self.is_current(generation) {
+                inner.values.clear();
+            }
+        }
+        drop(flight);
+        Ok(value)
+    }
+
+    /// Drops a list or a fragment, and keeps nothing of a load of it under way.
+    pub fn forget(&self, key: &str) {
+        self.inner.values.forget(key);
+    }
+
+    fn is_current(&self, generation: u64) -> bool {
+        generation == self.inner.generation.load(Ordering::Acquire)
+    }
+
+    fn count(&self, hits: usize, misses: usize) {
+        if hits > 0 {
+            self.inner.hits.fetch_add(hits as u64, Ordering::Relaxed);
+            metrics::counter!(names::HITS_COUNT).increment(hits as u64);
+        }
+        if misses > 0 {
+            self.inner.misses.fetch_add(misses as u64, Ordering::Relaxed);
+            metrics::counter!(names::MISSES_COUNT).increment(misses as u64);
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats {
+            objects: self.inner.objects.len() as u64,
+            values: self.inner.values.len() as u64,
+            bytes_estimate: self.inner.objects.bytes() as u64,
+            hits: self.inner.hits.load(Ordering::Relaxed),
+            misses: self.inner.misses.load(Ordering::Relaxed),
+        }
+    }
+}

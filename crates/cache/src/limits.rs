@@ -1,0 +1,38 @@
+//! How much is kept, and for how long.
+
+use model::Timestamp;
+
+/// Milliseconds for which "there is no such object" is believed: long enough to stop a burst of look-ups of a deleted pin, short
+/// enough that nobody notices.
+pub(crate) const NEGATIVE_MS: i64 = 2 * Timestamp::SECOND;
+/// Milliseconds for which an invalidated version is remembered. Loads end after ten seconds; what is older can't come back.
+pub(crate) const FLOOR_MS: i64 = Timestamp::MINUTE;
+/// Times that a caller waits for other flights before it loads by itself, and milliseconds that it waits each time.
+pub(crate) const WAIT_ROUNDS_MAX: u32 = 3;
+pub(crate) const WAIT_MS_MAX: u64 = 2_000;
+/// Milliseconds that the second level may take; slower than storage it is of no use.
+pub(crate) const ENGINE_MS_MAX: u64 = 250;
+/// Milliseconds between looks at a key that another process refills, and how often.
+pub(crate) const LEASE_POLL_MS: u64 = 20;
+pub(crate) const LEASE_POLLS_MAX: u32 = 3;
+/// Milliseconds after which a lease is given to someone else: its holder has died.
+pub(crate) const LEASE_MS: i64 = 10 * Timestamp::SECOND;
+/// Bytes that an entry costs beside the object itself: its place in the map and the ring, and the `Arc`.
+pub(crate) const ENTRY_BYTES: usize = 112;
+/// Parts of each map, with a lock each.
+pub(crate) const SHARD_COUNT: usize = 16;
+
+/// What an installation can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Bytes of all objects together, estimated. The ones not asked for lately go first.
+    pub bytes: usize,
+    /// Lists and fragments (`value`) together.
+    pub values: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> CacheLimits {
+        CacheLimits { bytes: 48 << 20, values: 10_000 }
+    }
+}
