@@ -162,10 +162,7 @@ impl Jobs {
     /// Waits until a dequeue of this queue may find something. Costs nothing while it waits. Safe to cancel.
     pub async fn wait_for_work(&self, queue: &str) {
         while let Some((next_due, mut changes)) = self.quiet_until(queue) {
-            let sleep = match next_due {
-                None => None,
-                Some(due) => Some(Duration::from_millis(due.since(self.now()).max(1) as u64).min(SLEEP_MAX)),
-            };
+            let sleep = next_due.map(|due| Duration::from_millis(due.since(self.now()).max(1) as u64).min(SLEEP_MAX));
             let timer = async {
                 match sleep {
                     Some(sleep) => tokio::time::sleep(sleep).await,

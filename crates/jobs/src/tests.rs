@@ -1,1 +1,6 @@
+//! The front, the workers, the whole state machine, and sudden death.
 
+mod crash;
+mod front;
+mod machine;
+mod workers;
