@@ -45,7 +45,7 @@ fn id(n: u64) -> Id {
 }
 
 fn site(n: u64, version: u64) -> Stored<Site> {
-    let data = serde_json::from_value(serde_json::json!({ "name": format!("site {n} as of {version}") })).expect("a site");
+    let data = serde_json::from_value(serde_json::json!({ "title": format!("site {n} as of {version}") })).expect("a site");
     Stored { id: id(n), version, created_at: Timestamp(1), updated_at: Timestamp(2), active: true, data }
 }
 

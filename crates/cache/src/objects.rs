@@ -87,6 +87,8 @@ impl Objects {
             };
             Some((Known::Floor { version, until: now.plus(FLOOR_MS) }, ENTRY_BYTES))
         });
+        // Marked as used, because it must outlive the loads that it stops.
+        self.shelf.get(&id, |_| ());
     }
 
     pub(crate) fn clear(&self) {

@@ -76,8 +76,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
                 let Some((value, weight)) = decide(None) else { return false };
                 shard.ring.push(key.clone());
                 shard.weight += weight;
-                // Marked, so that it survives the hand once: a minimum version must outlive the loads that it stops.
-                shard.map.insert(key.clone(), Entry { value, weight, is_marked: AtomicBool::new(true) });
+                shard.map.insert(key.clone(), Entry { value, weight, is_marked: AtomicBool::new(false) });
             }
         }
         shard.evict(self.shard_weight_max);
@@ -111,7 +110,9 @@ impl<K: Hash + Eq + Clone, V> Shard<K, V> {
                 self.hand += 1;
                 continue;
             }
+            // The last of the ring takes its place, often the newest: the hand goes on behind it.
             let key = self.ring.swap_remove(self.hand);
+            self.hand += 1;
             let gone = self.map.remove(&key).expect("the ring and the map hold the same keys");
             self.weight -= gone.weight;
         }
