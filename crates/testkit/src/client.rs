@@ -24,6 +24,8 @@ pub struct Client {
     base_url: String,
     cookies: BTreeMap<String, String>,
     bearer: Option<String>,
+    /// Sent with every request that changes something.
+    form_headers: Vec<(String, String)>,
 }
 
 /// A file in a form.
@@ -37,7 +39,7 @@ pub struct Upload<'a> {
 
 impl Client {
     pub fn new(base_url: &str) -> Client {
-        Client { base_url: base_url.trim_end_matches('/').to_owned(), cookies: BTreeMap::new(), bearer: None }
+        Client { base_url: base_url.trim_end_matches('/').to_owned(), cookies: BTreeMap::new(), bearer: None, form_headers: Vec::new() }
     }
 
     /// Makes a client of the API with a token.
@@ -45,9 +47,20 @@ impl Client {
         Client { bearer: Some(token.to_owned()), ..Client::new(base_url) }
     }
 
+    /// Sends a header with every form, as scripts of the site do with `X-Fragment`.
+    pub fn with_form_header(mut self, name: &str, value: &str) -> Client {
+        self.form_headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Tells where the site is now, after a restart on another port.
     pub fn set_base_url(&mut self, base_url: &str) {
         self.base_url = base_url.trim_end_matches('/').to_owned();
+    }
+
+    /// Where the site is: `http://host:port`.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// Gives the `Cookie` header's value, to be used by other tools.
@@ -111,6 +124,9 @@ impl Client {
         }
         if method != "GET" {
             request.push_str(&format!("content-length: {}\r\n", bytes.len()));
+            for (name, value) in &self.form_headers {
+                request.push_str(&format!("{name}: {value}\r\n"));
+            }
         }
         request.push_str("\r\n");
         let mut stream = TcpStream::connect(&host).with_context(|| format!("connecting to {host}"))?;

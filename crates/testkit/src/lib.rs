@@ -5,6 +5,7 @@
 //! site.rs       a private corkboard process: start, kill -9, restart, terminate
 //! client.rs     a blocking HTTP client with cookies: forms, multipart, JSON
 //! http.rs       bytes of HTTP/1.1 to responses, for the client and for the load
+//! person.rs     somebody with a session and a token: what people do, and what they then see
 //! picture.rs    small valid PNG and JPEG files of a colour
 //! load.rs       open-loop load with latency from the intended send time
 //! histogram.rs  latencies in logarithmic buckets
@@ -22,6 +23,7 @@ pub mod figure;
 pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod person;
 pub mod picture;
 pub mod procfs;
 pub mod random;
@@ -33,6 +35,7 @@ pub use client::{Client, Upload};
 pub use figure::Figure;
 pub use histogram::Histogram;
 pub use http::Response;
+pub use person::Person;
 pub use random::Random;
 pub use site::Site;
 pub use wait::wait_for;

@@ -1,0 +1,119 @@
+// Every main page, in light, in dark and on a phone's width: axe-core finds nothing serious, nothing shifts, nothing is blocked
+// or missing, and nothing sticks out at the side.
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { closeBrowser, newVisitor } from './browser.mjs';
+import { startSite } from './site.mjs';
+import { card, eventually, files, logIn, signUp, upload } from './steps.mjs';
+
+const LOOKS = {
+  light: { colorScheme: 'light' },
+  dark: { colorScheme: 'dark' },
+  phone: { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+};
+/** Where to leave pictures of the pages, to be looked at; none are made without it. */
+const SHOTS = process.env.CORKBOARD_SHOTS;
+
+describe('every page', () => {
+  let site;
+  const paths = new Map();
+
+  before(async () => {
+    site = await startSite();
+    const ada = await newVisitor(site);
+    await signUp(ada, 'ada');
+    await upload(ada, files(12, 'Tile', [180, 90, 60]), 'Tiles');
+    const grace = await newVisitor(site);
+    await signUp(grace, 'grace');
+    await upload(grace, files(8, 'Leaf', [70, 130, 80]), 'Leaves');
+    await ada.page.goto('/grace');
+    await ada.page.getByRole('button', { name: /^Follow/ }).first().click();
+    await ada.page.getByRole('button', { name: /^Following|^Unfollow/ }).first().waitFor();
+    await eventually(ada, '/', (page) => card(page, 'Leaf 1'), 'the pins of the other');
+    const pin = await card(ada.page, 'Leaf 1').getByRole('heading').getByRole('link').getAttribute('href');
+    await ada.page.goto(pin);
+    await ada.page.getByLabel('Write a comment').fill('Which tree is it from?');
+    await ada.page.getByRole('button', { name: 'Post' }).click();
+    await ada.page.locator('article.comment').waitFor();
+    for (const [name, where] of Object.entries({
+      home: '/',
+      explore: '/explore',
+      popular: '/explore/popular',
+      topics: '/explore/topics',
+      search: '/search?q=leaf',
+      nothing: '/search?q=zzzzzz',
+      pin,
+      save: `${pin}/save`,
+      create: '/create',
+      'from the web': '/create/from-url',
+      profile: '/ada',
+      pins: '/ada/pins',
+      other: '/grace',
+      followers: '/grace/followers',
+      board: '/grace/leaves',
+      organise: '/ada/tiles?organise=1',
+      'new board': '/board/new',
+      notifications: '/notifications',
+      trash: '/trash',
+      settings: '/settings',
+      preferences: '/settings/preferences',
+      sessions: '/settings/sessions',
+      tokens: '/settings/tokens',
+      admin: '/admin',
+      'not there': '/no-such-person',
+    })) {
+      paths.set(name, where);
+    }
+    if (SHOTS) await mkdir(SHOTS, { recursive: true });
+    await ada.close();
+    await grace.close();
+  });
+  after(async () => {
+    await closeBrowser();
+    await site?.stop();
+  });
+
+  for (const [look, options] of Object.entries(LOOKS)) {
+    test(`in ${look}, logged in`, async (context) => {
+      const visitor = await newVisitor(site, options);
+      visitor.expect(404);
+      await logIn(visitor, 'ada');
+      for (const [name, where] of paths) await context.test(`${name}: ${where}`, () => check(visitor, where, `${look} ${name}`));
+      await visitor.close();
+    });
+
+    test(`in ${look}, as a stranger`, async (context) => {
+      const visitor = await newVisitor(site, options);
+      for (const where of ['/', '/explore', paths.get('pin'), '/ada', '/grace/leaves', '/search?q=leaf', '/login', '/signup', '/forgot']) {
+        await context.test(where, () => check(visitor, where, `${look} stranger ${where.replaceAll('/', '_')}`));
+      }
+      await visitor.close();
+    });
+  }
+
+  test('dark is dark', async () => {
+    const visitor = await newVisitor(site, LOOKS.dark);
+    await visitor.page.goto('/');
+    const [red, green, blue] = await visitor.page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+    assert.ok(red + green + blue < 150, `the ground is ${red} ${green} ${blue}`);
+    await visitor.close();
+  });
+});
+
+async function check(visitor, where, name) {
+  const { page } = visitor;
+  await page.goto(where);
+  await page.waitForLoadState('networkidle');
+  if (SHOTS) await page.screenshot({ path: path.join(SHOTS, `${name.replaceAll(/[^a-z0-9 _-]/gi, '_')}.png`), fullPage: true });
+  await visitor.isAccessible(`${name}: axe-core`);
+  await visitor.layoutHoldsStill(name);
+  const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(excess <= 0, `${name}: sticks out at the side by ${excess} pixels`);
+  const broken = await page.evaluate(() =>
+    [...document.images].filter((image) => image.complete && image.naturalWidth === 0 && image.getAttribute('src')).map((image) => image.src),
+  );
+  assert.deepEqual(broken, [], `${name}: pictures that don't show`);
+  await visitor.isClean(name);
+}
