@@ -116,13 +116,15 @@ impl Media {
             return Err(Refusal::TooLarge { bytes: bytes.len() as u64, limit: limits.body_bytes_max }.into());
         }
         container::sniff(&bytes)?;
-        let hash = Hash::of(&bytes);
+        let received = bytes.clone();
+        // Hashing twenty megabytes would hold up everything else on this thread.
+        let looked_at = tokio::task::spawn_blocking(move || (Hash::of(&received), render::working_bytes(&received, &limits))).await;
+        let (hash, cost) = looked_at.map_err(thread_died)?;
         let flight = self.flight(hash);
         let _turn = flight.lock().await;
         if let Some(known) = self.known(hash).await? {
             return Ok((known, false));
         }
-        let cost = render::working_bytes(&bytes, &limits);
         let inspected = self.on_a_core(cost, move || render::inspect(&bytes, &limits)).await?;
         let Inspected { picture, original } = inspected?;
         self.put(BlobKey::rendition(hash, Rendition::Original), Bytes::from(original)).await?;
@@ -315,8 +317,12 @@ impl Media {
             drop((memory, core));
             done
         });
-        thread.await.map_err(|error| MediaError::Unavailable(format!("The thread that worked on the picture died: {error}")))
+        thread.await.map_err(thread_died)
     }
+}
+
+fn thread_died(error: tokio::task::JoinError) -> MediaError {
+    MediaError::Unavailable(format!("The thread that worked on the picture died: {error}"))
 }
 
 fn memory_units(bytes: u64) -> u32 {

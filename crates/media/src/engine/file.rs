@@ -50,21 +50,24 @@ impl FileEngine {
         Ok(engine)
     }
 
+    /// Runs work on the folder on a thread of its own. A failed reading has changed nothing; a failed change may have
+    /// happened.
     async fn run<T: Send + 'static>(
         &self,
         verb: &'static str,
         work: impl FnOnce(&Folder) -> io::Result<T> + Send + 'static,
     ) -> Result<T, EngineError> {
         let folder = Arc::clone(&self.folder);
-        let root = self.folder.root.clone();
+        let root = self.folder.root.display();
+        let failed = match verb {
+            "write" | "delete" => EngineError::Unknown,
+            _ => EngineError::Unavailable,
+        };
         tokio::task::spawn_blocking(move || work(&folder))
             .await
-            .map_err(|error| EngineError::Unknown(format!("The thread that was to {verb} in {} died: {error}", root.display())))?
+            .map_err(|error| failed(format!("The thread that was to {verb} in {root} died: {error}")))?
             .map_err(|error| {
-                EngineError::Unknown(format!(
-                    "Can't {verb} in {}: {error}. Check that the disk has space and that the folder may be written.",
-                    root.display()
-                ))
+                failed(format!("Can't {verb} in {root}: {error}. Check that the disk has space and that the folder may be written."))
             })
     }
 }
