@@ -37,7 +37,7 @@ impl App {
             let site_name = model::limits::domain_of(&final_url);
             return Ok(WebPage { url, title: String::new(), description: String::new(), site_name, pictures: vec![picture] });
         }
-        let html = String::from_utf8_lossy(&fetched.bytes);
+        let html = import::decode_text(&fetched.bytes);
         let page = import::read_page(&html, &fetched.final_url);
         Ok(WebPage {
             url: page.canonical.unwrap_or(final_url),
@@ -74,6 +74,13 @@ impl App {
         self.fetcher.get(url, limits).await.map_err(|error| Error::invalid("url", error.to_string()))
     }
 
+    /// Fetches a picture to be looked at before it is pinned. Returns its content type, told by its bytes, and the bytes.
+    pub async fn preview_picture(&self, url: &str) -> Result<(&'static str, Bytes)> {
+        let fetched = self.fetch(url, FetchLimits::PICTURE).await?;
+        let content_type = picture_type(&fetched.bytes).ok_or_else(|| Error::invalid("url", "What is there is no picture."))?;
+        Ok((content_type, fetched.bytes))
+    }
+
     /// Fetches a page and stores its best picture that can be had.
     pub(crate) async fn best_picture_of_page(&self, url: &str) -> Result<(StoredPicture, Option<Bytes>)> {
         /// Pictures of a page that are tried before it is given up.
@@ -82,7 +89,7 @@ impl App {
         if is_picture(&fetched) {
             return Ok((self.store_picture(fetched.bytes.clone()).await?, Some(fetched.bytes)));
         }
-        let page = import::read_page(&String::from_utf8_lossy(&fetched.bytes), &fetched.final_url);
+        let page = import::read_page(&import::decode_text(&fetched.bytes), &fetched.final_url);
         let mut last = Error::invalid("url", "This page has no picture to pin.");
         for picture in page.pictures.iter().take(TRIES_MAX) {
             match self.picture_at(&picture.url).await {
@@ -95,9 +102,16 @@ impl App {
 }
 
 fn is_picture(fetched: &Fetched) -> bool {
-    let bytes = &fetched.bytes;
-    bytes.starts_with(b"\xff\xd8\xff")
-        || bytes.starts_with(b"\x89PNG")
-        || bytes.starts_with(b"GIF8")
-        || (bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP"))
+    picture_type(&fetched.bytes).is_some()
+}
+
+/// Tells a picture by its first bytes. Whether it is whole only `Media::ingest` finds out.
+fn picture_type(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
 }

@@ -61,7 +61,8 @@ impl FlashNote {
     }
 
     fn read(text: &str) -> Option<FlashNote> {
-        let note: FlashNote = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok().filter(|json| json.len() <= FLASH_BYTES_MAX)?).ok()?;
+        let note: FlashNote =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok().filter(|json| json.len() <= FLASH_BYTES_MAX)?).ok()?;
         // Whatever a cookie says, links and forms stay on this site.
         let local = |url: &str| is_local_path(url);
         let good = note.undo.as_deref().is_none_or(local) && note.link.as_ref().is_none_or(|(url, _)| local(url));
@@ -116,7 +117,10 @@ impl Web {
 /// Reads one cookie.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    all.flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 impl FromRequestParts<Web> for Context {
@@ -126,7 +130,8 @@ impl FromRequestParts<Web> for Context {
         let headers = &parts.headers;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let text = |name: header::HeaderName| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("").to_owned();
+        let text =
+            |name: header::HeaderName| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("").to_owned();
         let found = match cookie(headers, SESSION_COOKIE) {
             Some(cookie) => web.app.viewer_of_cookie(cookie).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "a session could not be read; the request goes on as nobody's");
@@ -156,7 +161,15 @@ mod tests {
 
     #[test]
     fn only_local_paths_are_gone_back_to() {
-        for (path, local) in [("/", true), ("/pin/1?x=//y", true), ("//evil.org", false), ("/\\evil.org", false), ("https://evil.org", false), ("/a\nb", false), ("", false)] {
+        for (path, local) in [
+            ("/", true),
+            ("/pin/1?x=//y", true),
+            ("//evil.org", false),
+            ("/\\evil.org", false),
+            ("https://evil.org", false),
+            ("/a\nb", false),
+            ("", false),
+        ] {
             assert_eq!(is_local_path(path), local, "{path:?}");
         }
     }

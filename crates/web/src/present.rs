@@ -36,7 +36,10 @@ pub fn user_id(user: &Stored<User>) -> UserId {
 
 /// Says what a picture shows to those who can't see it: its alt text, else its title, else where it is.
 pub fn alt_of(pin: &Pin, board: &str) -> String {
-    [pin.alt_text.as_str(), pin.title.as_str()].into_iter().find(|text| !text.is_empty()).map_or_else(|| format!("Picture on the board {board}"), str::to_owned)
+    [pin.alt_text.as_str(), pin.title.as_str()]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .map_or_else(|| format!("Picture on the board {board}"), str::to_owned)
 }
 
 pub fn picture(pin: &Pin, board: &str) -> Picture {
@@ -61,7 +64,11 @@ pub fn cards(viewer: Option<UserId>, page: Page<PinView>, facts: CardFacts, next
     let mut liked = facts.liked.into_iter();
     let mut saved = facts.saved.into_iter();
     let on_board_page = facts.on_board_page;
-    let pins = page.items.iter().map(|view| pin_card(viewer, view, liked.next().unwrap_or(false), saved.next().flatten(), on_board_page)).collect();
+    let pins = page
+        .items
+        .iter()
+        .map(|view| pin_card(viewer, view, liked.next().unwrap_or(false), saved.next().flatten(), on_board_page))
+        .collect();
     Cards { pins, next_url: page.bookmark.as_deref().map(next_url) }
 }
 
@@ -76,7 +83,8 @@ fn pin_card(viewer: Option<UserId>, view: &PinView, liked: bool, saved: Option<a
         domain: pin.domain.clone(),
         link: pin.link.clone(),
         owner: person(&view.owner),
-        board: (!on_board_page && pin.owner == view.board.data.owner).then(|| (view.board.data.name.clone(), board_url(&view.owner, &view.board))),
+        board: (!on_board_page && pin.owner == view.board.data.owner)
+            .then(|| (view.board.data.name.clone(), board_url(&view.owner, &view.board))),
         liked,
         saved_on,
         why: view.reason.and_then(|reason| why(reason, view)),
@@ -141,7 +149,9 @@ mod tests {
     #[test]
     fn times_read_well() {
         let now = Timestamp(1_700_000_000_000);
-        for (age, text) in [(0, "just now"), (60, "1 minute ago"), (7_200, "2 hours ago"), (86_400 * 3, "3 days ago"), (86_400 * 400, "2022-10-10")] {
+        for (age, text) in
+            [(0, "just now"), (60, "1 minute ago"), (7_200, "2 hours ago"), (86_400 * 3, "3 days ago"), (86_400 * 400, "2022-10-10")]
+        {
             assert_eq!(time(now.plus(-age * 1_000), now).text, text);
         }
         assert_eq!(iso(now), "2023-11-14T22:13:20Z");

@@ -1,11 +1,11 @@
 //! Signing up, logging in and out, resetting passwords.
 
 use app::accounts::NewUser;
+use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::Router;
 use model::Invalid;
 use serde::Deserialize;
 
@@ -80,7 +80,8 @@ async fn sign_up_page(State(web): State<Web>, context: Context) -> Answer {
 async fn sign_up(State(web): State<Web>, context: Context, Form(form): Form<Credentials>) -> Answer {
     let made = async {
         web.limit(&context, Category::SignIn)?;
-        let new = NewUser { username: form.username.clone(), email: form.email.clone(), password: form.password.clone(), ..NewUser::default() };
+        let new =
+            NewUser { username: form.username.clone(), email: form.email.clone(), password: form.password.clone(), ..NewUser::default() };
         let id = web.app.sign_up(&context.viewer, new).await?;
         web.app.open_session(&context.viewer, id, context.device()).await
     };
@@ -171,7 +172,9 @@ async fn reset(State(web): State<Web>, context: Context, Form(form): Form<ResetF
         web.app.open_session(&context.viewer, user, context.device()).await
     };
     match form_errors(done.await).told(&web, &context)? {
-        Ok(cookie) => Ok(with_session(&web, redirect_with("/", &FlashNote::done("Your password is changed, and you are logged in.")), &cookie)),
+        Ok(cookie) => {
+            Ok(with_session(&web, redirect_with("/", &FlashNote::done("Your password is changed, and you are logged in.")), &cookie))
+        }
         Err(mut errors) => {
             let expired = errors.on("token").is_some();
             for error in &mut errors.0 {

@@ -33,7 +33,8 @@ async fn newest(State(web): State<Web>, context: Context, Query(query): Query<Li
 
 async fn popular(State(web): State<Web>, context: Context, Query(query): Query<ListQuery>) -> Answer {
     let found = web.app.popular(&context.viewer, &query.request()).await.told(&web, &context)?;
-    let cards = pin_cards(&web, &context, found, false, |bookmark| format!("/explore/popular?bookmark={bookmark}")).await.told(&web, &context)?;
+    let cards =
+        pin_cards(&web, &context, found, false, |bookmark| format!("/explore/popular?bookmark={bookmark}")).await.told(&web, &context)?;
     explore(&web, &context, ExploreTab::Popular, cards).await
 }
 
@@ -81,7 +82,8 @@ async fn topic(State(web): State<Web>, context: Context, Path(tag): Path<String>
     if context.wants("cards") {
         return Ok(html(&cards));
     }
-    let pin_count = web.app.storage.count(model::Assoc::TopicHasPins, topic.id.id()).await.map_err(app::Error::from).told(&web, &context)?;
+    let pin_count =
+        web.app.storage.count(model::Assoc::TopicHasPins, topic.id.id()).await.map_err(app::Error::from).told(&web, &context)?;
     let view = Topic {
         page: frame(&web, &context, &format!("#{}", topic.tag), Nav::Explore).await,
         pin_count,

@@ -61,7 +61,13 @@ async fn landing(web: &Web, context: &Context, query: &ListQuery) -> Answer {
 }
 
 /// Makes the cards of a page of pins: with what the viewer likes and has saved already.
-pub async fn pin_cards(web: &Web, context: &Context, found: Page<PinView>, on_board_page: bool, next_url: impl FnOnce(&str) -> String) -> app::Result<Cards> {
+pub async fn pin_cards(
+    web: &Web,
+    context: &Context,
+    found: Page<PinView>,
+    on_board_page: bool,
+    next_url: impl FnOnce(&str) -> String,
+) -> app::Result<Cards> {
     let ids: Vec<_> = found.items.iter().map(|view| view.pin.id).collect();
     let liked = web.app.likes(&context.viewer, &ids).await?;
     let saved = web.app.already_saved(&context.viewer, &found.items.iter().collect::<Vec<_>>()).await?;
@@ -85,7 +91,11 @@ async fn suggestions(web: &Web, context: &Context) -> app::Result<Suggestions> {
 }
 
 /// Makes the cards of people.
-pub async fn person_cards(web: &Web, context: &Context, people: &[std::sync::Arc<model::Stored<model::User>>]) -> app::Result<Vec<PersonCard>> {
+pub async fn person_cards(
+    web: &Web,
+    context: &Context,
+    people: &[std::sync::Arc<model::Stored<model::User>>],
+) -> app::Result<Vec<PersonCard>> {
     let mut cards = Vec::with_capacity(people.len());
     for user in people {
         let id = present::user_id(user);
@@ -96,7 +106,8 @@ pub async fn person_cards(web: &Web, context: &Context, people: &[std::sync::Arc
             Err(error) => return Err(error),
         };
         let recent = web.app.pins_of(&context.viewer, id, &PageRequest::first(3)).await?;
-        let follow = (context.viewer.user.is_some() && !context.viewer.is(id)).then(|| Pressed::follow("user", id, &user.data.name, profile.followed));
+        let follow = (context.viewer.user.is_some() && !context.viewer.is(id))
+            .then(|| Pressed::follow("user", id, &user.data.name, profile.followed));
         cards.push(PersonCard {
             person: present::person(user),
             about: user.data.about.clone(),

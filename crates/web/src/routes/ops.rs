@@ -50,11 +50,11 @@ async fn metrics_text(State(web): State<Web>, context: Context) -> Response {
 }
 
 async fn static_file(Path(file): Path<String>) -> Response {
-    assets::response(&file)
+    assets::respond(&file)
 }
 
 fn named_asset(name: &'static str) -> Response {
-    let asset = assets::by_name(name);
+    let Some(asset) = assets::all().iter().find(|asset| asset.name == name) else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=3600")];
     (headers, asset.body.clone()).into_response()
 }

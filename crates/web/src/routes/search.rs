@@ -49,7 +49,8 @@ async fn search(State(web): State<Web>, context: Context, Query(query): Query<Se
                 });
             }
             let guides = web.app.search.guides(&query.q, GUIDES).await.unwrap_or_default();
-            let guides = guides.into_iter().map(|guide| Guide { url: format!("/search?q={}", encoded(&guide.query)), text: guide.text }).collect();
+            let guides =
+                guides.into_iter().map(|guide| Guide { url: format!("/search?q={}", encoded(&guide.query)), text: guide.word }).collect();
             let trending = if query.q.trim().is_empty() { trending(&web).await } else { Vec::new() };
             note_search(&web, &context, &query, &results);
             Ok(page(&context, &Search { page: frame, results, notes, guides, trending }))
