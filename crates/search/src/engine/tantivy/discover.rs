@@ -73,17 +73,14 @@ impl View {
     }
 
     fn suggest_terms(&self, typed: &Typed, limit: usize) -> Result<Vec<Suggestion>> {
-        let compilers = [Compiler::new(self, Kind::Pins, None), Compiler::new(self, Kind::Boards, None)];
+        let compiler = Compiler::new(self, Kind::Pins, None);
         let mut analyzers = self.analyzers.clone();
         let mut found = Vec::new();
         for (term, _) in self.terms_with_prefix(self.fields.words_public, &typed.last.plain)?.into_iter().take(CANDIDATES_MAX) {
-            let mut documents = 0;
-            for compiler in &compilers {
-                let mut queries = compiler.base();
-                queries.push(with(Term::from_field_text(self.fields.words_public, &term)));
-                queries.extend(typed.head.iter().map(|word| compiler.words(std::slice::from_ref(word), 1.0)));
-                documents += self.count(queries)?;
-            }
+            // Whatever has a term of `words_public` is a public pin or board.
+            let mut queries = vec![with(Term::from_field_text(self.fields.words_public, &term))];
+            queries.extend(typed.head.iter().map(|word| compiler.words(std::slice::from_ref(word), 1.0)));
+            let documents = self.count(queries)?;
             let stem = analyzers.analyze(&term).pop().map_or(term.clone(), |word| word.stem);
             if documents > 0 && !is_stop_word(&term) && term.chars().any(is_word_char) {
                 found.push((documents, term, stem));

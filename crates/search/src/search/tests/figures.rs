@@ -10,7 +10,7 @@ use std::{
 use model::{Timestamp, time::ManualClock};
 
 use crate::{
-    Doc, Kind, Order, Search, SearchRequest, Viewers,
+    Doc, Kind, Search, SearchRequest, Viewers,
     contract::{NOW, page, pin_id, request, user},
 };
 
@@ -47,28 +47,59 @@ async fn run(load: Load) {
     let started = (Instant::now(), cpu());
     let pause = Duration::from_secs(1) / load.puts_per_second as u32;
     let mut tick = tokio::time::interval(pause);
-    let mut slowest = Duration::ZERO;
+    let mut watchers = tokio::task::JoinSet::new();
     for number in 0..load.puts_per_second * load.seconds {
         tick.tick().await;
-        // A third are documents that are there already: saves change them.
-        let number = if number % 3 == 0 { number } else { load.documents + number };
-        search.put(vec![document(number)]).await.expect("a put");
-        if number % load.puts_per_second == 1 {
-            let put_at = Instant::now();
-            let marked = format!("by:user{}", number % 97);
-            let before = page(&search, SearchRequest { order: Order::Newest, ..request(&marked) }).await;
-            assert!(before.hits.len() <= 25);
-            while search.stats().await.expect("stats").pending > 0 && put_at.elapsed() < Duration::from_secs(1) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            slowest = slowest.max(put_at.elapsed());
+        if number % load.puts_per_second == 7 {
+            watchers.spawn(until_visible(search.clone(), number));
         }
+        // A third are documents that are there already: saves change them.
+        let local = if number.is_multiple_of(3) { number } else { load.documents + number };
+        search.put(vec![document(local)]).await.expect("a put");
     }
+    let mut visible: Vec<Duration> = watchers.join_all().await;
     search.flush().await.expect("a flush");
     report("puts", started, load.puts_per_second * load.seconds);
-    println!("slowest until nothing was pending: {} ms; {:?}", slowest.as_millis(), search.stats().await.expect("stats"));
-    println!("resident: {} MiB", resident_bytes() >> 20);
+    visible.sort_unstable();
+    println!("from put to found: median {:?}, slowest {:?}", visible[visible.len() / 2], visible[visible.len() - 1]);
+    println!("{:?}; {}", search.stats().await.expect("stats"), resident());
     queries(&search, load.queries).await;
+}
+
+/// Puts a document that nothing else is like, and waits until it is found.
+async fn until_visible(search: Search, number: u64) -> Duration {
+    let text = format!("marker{number}");
+    let Doc::Pin { id, owner, board_name, owner_username, owner_name, domain, color, at, saves, viewers, image_hash, tags, .. } =
+        document(1_000_001 + number * 20)
+    else {
+        unreachable!("documents are pins")
+    };
+    let title = text.clone();
+    let (description, alt_text) = (String::new(), String::new());
+    let doc = Doc::Pin {
+        id,
+        owner,
+        title,
+        description,
+        alt_text,
+        tags,
+        board_name,
+        owner_username,
+        owner_name,
+        domain,
+        color,
+        at,
+        saves,
+        viewers,
+        image_hash,
+    };
+    let started = Instant::now();
+    search.put(vec![doc]).await.expect("a put");
+    while page(&search, request(&text)).await.hits.is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{text} is not found");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    started.elapsed()
 }
 
 async fn queries(search: &Search, count: u64) {
@@ -138,9 +169,10 @@ fn cpu() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string(Path::new("/proc/self/statm")).unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+/// Returns what of this process is in memory: its own, and pages of mapped files.
+fn resident() -> String {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
+    status.lines().filter(|line| line.starts_with("Rss")).map(|line| line.replace('\t', " ")).collect::<Vec<_>>().join(", ")
 }
 
 /// A pin with words whose frequencies fall like those of a language.
@@ -167,7 +199,7 @@ fn document(number: u64) -> Doc {
         color: "#1e90ff".to_owned(),
         at: NOW.plus(-(number as i64 % 900) * Timestamp::DAY),
         saves: number % 40,
-        viewers: if number % 20 == 0 { Viewers::Only(vec![user(number % 97)]) } else { Viewers::Everyone },
+        viewers: if number.is_multiple_of(20) { Viewers::Only(vec![user(number % 97)]) } else { Viewers::Everyone },
         image_hash: (number % 5_000).to_string(),
     }
 }
