@@ -183,11 +183,19 @@ impl Feeds {
         self.call("suggestions", self.engine.suggestions(user, limit)).await
     }
 
+    /// Drops idle feeds, feeds beyond the total limit and pins that no list holds. Snapshots do it too.
+    pub async fn maintain(&self) -> Result<()> {
+        let started = Instant::now();
+        let answer = self.engine.maintain().await;
+        finish("maintain", started, &answer);
+        answer
+    }
+
     /// Makes everything durable that was applied, with the log's offset up to which it is complete; also drops idle feeds. Does
     /// nothing more on an engine without a snapshot. Takes as long as the disk needs, so it has no deadline.
     pub async fn snapshot(&self, offset: i64) -> Result<()> {
+        self.maintain().await?;
         let started = Instant::now();
-        self.engine.maintain().await?;
         let answer = self.engine.snapshot(offset).await;
         finish("snapshot", started, &answer);
         answer

@@ -26,7 +26,11 @@ mod metrics;
 
 mod feeds;
 
+#[cfg(test)]
+mod contract;
 mod engine;
+#[cfg(test)]
+mod naive;
 
 pub use engine::{Change, Engine, Fault, Faulty, MemoryEngine};
 pub use error::{Error, Result};

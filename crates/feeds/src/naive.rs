@@ -1,0 +1,513 @@
+//! The feeds against a naive model: random changes, delivered late, twice and in any order, with builders that read old truth,
+//! sweeps, and restarts from snapshots. When everything has been delivered, every page equals what the truth says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::time::ManualClock;
+use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
+use proptest::prelude::*;
+
+use crate::limits::BUILD_MS_MAX;
+use crate::{BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+
+const USERS: u64 = 5;
+const BOARDS: u64 = 7;
+const TOPICS: u64 = 3;
+const PINS: u64 = 24;
+const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
+const LIMITS: Limits =
+    Limits { home_entries_max: 6, public_entries_max: 8, merge_threshold: 2, idle_ms: i64::MAX, home_entries_total_max: 1_000 };
+
+fn user(n: u64) -> UserId {
+    UserId::new(Shard(n as u16), n)
+}
+fn board(n: u64) -> BoardId {
+    BoardId::new(Shard((n % USERS) as u16), n)
+}
+fn topic(n: u64) -> TopicId {
+    TopicId::new(Shard(9), n)
+}
+fn pin(n: u64) -> PinId {
+    PinId::new(Shard((n * 7 % 5) as u16), n)
+}
+
+/// What storage says.
+#[derive(Clone, Default)]
+struct Truth {
+    follows: BTreeMap<(UserId, Target), Timestamp>,
+    left_out: BTreeSet<(UserId, BoardId)>,
+    blocks: BTreeSet<(UserId, UserId)>,
+    mutes: BTreeSet<(UserId, UserId)>,
+    boards: BTreeMap<BoardId, BoardFacts>,
+    pins: BTreeMap<PinId, PinFacts>,
+}
+
+impl Truth {
+    fn hides(&self, viewer: UserId, other: UserId) -> bool {
+        self.blocks.contains(&(viewer, other)) || self.blocks.contains(&(other, viewer)) || self.mutes.contains(&(viewer, other))
+    }
+
+    fn reason(&self, viewer: UserId, pin: &PinFacts) -> Option<Reason> {
+        let follows = |target| self.follows.contains_key(&(viewer, target));
+        let board = self.boards.get(&pin.board).filter(|board| board.listed)?;
+        if pin.owner == viewer || self.hides(viewer, pin.owner) || self.hides(viewer, board.owner) {
+            return None;
+        }
+        if follows(Target::User(board.owner)) && !self.left_out.contains(&(viewer, pin.board)) {
+            return Some(Reason::Person(board.owner));
+        }
+        if follows(Target::Board(pin.board)) {
+            return Some(Reason::Board(pin.board));
+        }
+        pin.topics.iter().find(|topic| follows(Target::Topic(**topic))).map(|topic| Reason::Topic(*topic))
+    }
+
+    fn home(&self, viewer: UserId) -> Vec<Entry> {
+        let entry = |pin: &PinFacts| Some(Entry { pin: pin.pin, at: pin.at, reason: self.reason(viewer, pin)? });
+        let mut entries: Vec<Entry> = self.pins.values().filter_map(entry).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.position()));
+        entries
+    }
+
+    fn public(&self, feed: &PublicFeed) -> Vec<Position> {
+        let belongs = |pin: &&PinFacts| {
+            self.boards.get(&pin.board).is_some_and(|board| board.listed)
+                && match feed {
+                    PublicFeed::Everything => true,
+                    PublicFeed::Topic(topic) => pin.topics.contains(topic),
+                    PublicFeed::Domain(domain) => pin.domain == *domain,
+                }
+        };
+        let mut positions: Vec<Position> = self.pins.values().filter(belongs).map(PinFacts::position).collect();
+        positions.sort_by_key(|position| std::cmp::Reverse(*position));
+        positions
+    }
+
+    /// What a builder reads: the newest entries, and where they end.
+    fn build(&self, viewer: UserId) -> (Vec<PinFacts>, Option<Position>) {
+        let mut entries: Vec<PinFacts> = self.home(viewer).iter().map(|entry| self.pins[&entry.pin].clone()).collect();
+        let goes_on = entries.len() > LIMITS.home_entries_max;
+        entries.truncate(LIMITS.home_entries_max);
+        let end = entries.last().filter(|_| goes_on).map(PinFacts::position);
+        (entries, end)
+    }
+
+    fn board_followers(&self, board: BoardId) -> u64 {
+        let Some(facts) = self.boards.get(&board) else { return 0 };
+        let follows = |user, target| self.follows.contains_key(&(user, target));
+        let is_follower = |user: &UserId| {
+            follows(*user, Target::User(facts.owner)) && !self.left_out.contains(&(*user, board)) || follows(*user, Target::Board(board))
+        };
+        (0..USERS).map(user).filter(is_follower).count() as u64
+    }
+
+    fn forget_board(&mut self, board: BoardId) -> Vec<Subject> {
+        self.boards.remove(&board);
+        self.follows.retain(|(_, target), _| *target != Target::Board(board));
+        self.left_out.retain(|(_, left)| *left != board);
+        let gone: Vec<PinId> = self.pins.values().filter(|pin| pin.board == board).map(|pin| pin.pin).collect();
+        gone.iter().for_each(|pin| drop(self.pins.remove(pin)));
+        gone.into_iter().map(Subject::Pin).chain([Subject::Board(board)]).collect()
+    }
+}
+
+/// What an event is about; whoever handles it reads the truth as it is by then.
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Follow(UserId, Target),
+    LeftOut(UserId, BoardId),
+    Block(UserId, UserId),
+    Mute(UserId, UserId),
+    Board(BoardId),
+    Pin(PinId),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Follow(u64, Target, bool),
+    LeftOut(u64, u64, bool),
+    Block(u64, u64, bool),
+    Mute(u64, u64, bool),
+    Board(u64, bool),
+    Publish { pin: u64, owner: u64, board: u64, topics: u64, domain: usize, at: i64 },
+    Retract(u64),
+    BoardGone(u64),
+    UserGone(u64),
+    Deliver(usize, bool),
+    DeliverAll,
+    Read(u64),
+    Fill(usize),
+    Wait(i64),
+    Sweep,
+    Snapshot,
+    Restart,
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        3 => (0..USERS).prop_map(|n| Target::User(user(n))),
+        2 => (0..BOARDS).prop_map(|n| Target::Board(board(n))),
+        1 => (0..TOPICS).prop_map(|n| Target::Topic(topic(n))),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let on = || prop::bool::weighted(0.6);
+    prop_oneof![
+        6 => (0..USERS, target(), prop::bool::weighted(0.8)).prop_map(|(u, t, on)| Step::Follow(u, t, on)),
+        2 => (0..USERS, 0..BOARDS, on()).prop_map(|(u, b, on)| Step::LeftOut(u, b, on)),
+        1 => (0..USERS, 0..USERS, on()).prop_map(|(u, o, on)| Step::Block(u, o, on)),
+        1 => (0..USERS, 0..USERS, on()).prop_map(|(u, o, on)| Step::Mute(u, o, on)),
+        2 => (0..BOARDS, prop::bool::weighted(0.7)).prop_map(|(b, listed)| Step::Board(b, listed)),
+        14 => (0..PINS, 0..USERS, 0..BOARDS, 0..1_u64 << TOPICS, 0..DOMAINS.len(), 0..60_i64)
+            .prop_map(|(pin, owner, board, topics, domain, at)| Step::Publish { pin, owner, board, topics, domain, at }),
+        3 => (0..PINS).prop_map(Step::Retract),
+        1 => (0..BOARDS * 4).prop_map(Step::BoardGone),
+        1 => (0..USERS * 4).prop_map(Step::UserGone),
+        8 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, twice)| Step::Deliver(n, twice)),
+        2 => Just(Step::DeliverAll),
+        8 => (0..USERS).prop_map(Step::Read),
+        6 => any::<usize>().prop_map(Step::Fill),
+        2 => (0..20_000_i64).prop_map(Step::Wait),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A builder that was told "absent" and has read the truth, but not filled yet.
+struct Build {
+    user: UserId,
+    begun: Timestamp,
+    entries: Vec<PinFacts>,
+    end: Option<Position>,
+}
+
+struct World {
+    truth: Truth,
+    feeds: Feeds,
+    clock: Arc<ManualClock>,
+    /// All events, and which of them have been delivered since the last restart.
+    log: Vec<(Subject, bool)>,
+    builds: Vec<Build>,
+    snapshot: PathBuf,
+    ticks: i64,
+}
+
+impl World {
+    fn new(folder: &std::path::Path) -> World {
+        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
+        let snapshot = folder.join("feeds.snapshot");
+        let feeds = World::open(&snapshot, &clock);
+        let mut world = World { truth: Truth::default(), feeds, clock, log: Vec::new(), builds: Vec::new(), snapshot, ticks: 0 };
+        for n in 0..BOARDS {
+            world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
+            world.note(Subject::Board(board(n)));
+        }
+        world
+    }
+
+    fn open(snapshot: &std::path::Path, clock: &Arc<ManualClock>) -> Feeds {
+        let url = format!("memory:?snapshot={}", snapshot.display());
+        Feeds::open(&url, clock.clone(), LIMITS).expect("feeds")
+    }
+
+    fn note(&mut self, subject: Subject) {
+        self.log.push((subject, false));
+    }
+
+    fn change(&self, subject: Subject) -> Change {
+        let truth = &self.truth;
+        match subject {
+            Subject::Follow(user, target) => {
+                let at = truth.follows.get(&(user, target));
+                Change::Follow { user, target, on: at.is_some(), at: at.copied().unwrap_or_default() }
+            }
+            Subject::LeftOut(user, board) => Change::LeftOut { user, board, on: truth.left_out.contains(&(user, board)) },
+            Subject::Block(user, other) => Change::Block { user, other, on: truth.blocks.contains(&(user, other)) },
+            Subject::Mute(user, other) => Change::Mute { user, other, on: truth.mutes.contains(&(user, other)) },
+            Subject::Board(board) => Change::Board { board, facts: truth.boards.get(&board).copied() },
+            Subject::Pin(pin) => truth.pins.get(&pin).map_or(Change::Retract(pin), |facts| Change::Publish(facts.clone())),
+        }
+    }
+
+    async fn deliver(&mut self, index: usize) {
+        let subject = self.log[index].0;
+        self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        self.log[index].1 = true;
+    }
+
+    async fn deliver_all(&mut self) {
+        // Backwards: as wrong an order as any.
+        for index in (0..self.log.len()).rev() {
+            if !self.log[index].1 {
+                self.deliver(index).await;
+            }
+        }
+    }
+
+    /// Changes the truth.
+    fn edit(&mut self, step: &Step) {
+        self.ticks += 1;
+        let set = |set: &mut BTreeSet<_>, edge, on| if on { set.insert(edge) } else { set.remove(&edge) };
+        let is_there = |board: &BoardId| self.truth.boards.contains_key(board);
+        match *step {
+            Step::Follow(_, Target::Board(board), true) if !is_there(&board) => {}
+            Step::LeftOut(_, b, true) if !is_there(&board(b)) => {}
+            Step::Follow(u, target, on) if target != Target::User(user(u)) => {
+                match on {
+                    true => drop(self.truth.follows.entry((user(u), target)).or_insert(Timestamp(self.ticks))),
+                    false => drop(self.truth.follows.remove(&(user(u), target))),
+                }
+                self.note(Subject::Follow(user(u), target));
+            }
+            Step::LeftOut(u, b, on) => {
+                match on {
+                    true => self.truth.left_out.insert((user(u), board(b))),
+                    false => self.truth.left_out.remove(&(user(u), board(b))),
+                };
+                self.note(Subject::LeftOut(user(u), board(b)));
+            }
+            Step::Block(u, o, on) if u != o => {
+                set(&mut self.truth.blocks, (user(u), user(o)), on);
+                self.note(Subject::Block(user(u), user(o)));
+            }
+            Step::Mute(u, o, on) if u != o => {
+                set(&mut self.truth.mutes, (user(u), user(o)), on);
+                self.note(Subject::Mute(user(u), user(o)));
+            }
+            Step::Publish { pin: p, owner, board: b, topics, domain, at } if is_there(&board(b)) => {
+                let topics = (0..TOPICS).filter(|n| topics >> n & 1 == 1).map(topic).collect();
+                let domain = DOMAINS[domain].to_owned();
+                let facts = PinFacts { pin: pin(p), owner: user(owner), board: board(b), topics, domain, at: Timestamp(at) };
+                self.truth.pins.insert(pin(p), facts);
+                self.note(Subject::Pin(pin(p)));
+            }
+            Step::Retract(p) => {
+                self.truth.pins.remove(&pin(p));
+                self.note(Subject::Pin(pin(p)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Boards change in front of the person, so their events are not late; the pins of one that shows again are published again.
+    async fn set_board(&mut self, b: BoardId, owner: UserId, listed: bool) {
+        self.truth.boards.insert(b, BoardFacts { owner, listed });
+        self.note(Subject::Board(b));
+        self.deliver(self.log.len() - 1).await;
+        let pins: Vec<PinId> = self.truth.pins.values().filter(|pin| pin.board == b).map(|pin| pin.pin).collect();
+        pins.into_iter().for_each(|pin| self.note(Subject::Pin(pin)));
+    }
+
+    async fn board_gone(&mut self, b: BoardId) {
+        let subjects = self.truth.forget_board(b);
+        subjects.into_iter().for_each(|subject| self.note(subject));
+        self.deliver(self.log.len() - 1).await;
+    }
+
+    async fn user_gone(&mut self, gone: UserId) {
+        let owned: Vec<BoardId> = self.truth.boards.iter().filter(|(_, facts)| facts.owner == gone).map(|(board, _)| *board).collect();
+        for b in owned {
+            self.board_gone(b).await;
+        }
+        let edges: Vec<(UserId, Target)> = self.truth.follows.keys().copied().collect();
+        for (from, to) in edges.into_iter().filter(|(from, to)| *from == gone || *to == Target::User(gone)) {
+            self.truth.follows.remove(&(from, to));
+            self.note(Subject::Follow(from, to));
+        }
+        for n in 0..USERS {
+            for (from, to) in [(gone, user(n)), (user(n), gone)] {
+                self.truth.blocks.remove(&(from, to));
+                self.truth.mutes.remove(&(from, to));
+                self.note(Subject::Block(from, to));
+                self.note(Subject::Mute(from, to));
+            }
+        }
+        for n in 0..BOARDS {
+            self.truth.left_out.remove(&(gone, board(n)));
+            self.note(Subject::LeftOut(gone, board(n)));
+        }
+        let pins: Vec<PinId> = self.truth.pins.values().filter(|pin| pin.owner == gone).map(|pin| pin.pin).collect();
+        for pin in pins {
+            self.truth.pins.remove(&pin);
+            self.note(Subject::Pin(pin));
+        }
+        self.feeds.forget_user(gone).await.expect("applied");
+    }
+
+    async fn restart(&mut self, should_save: bool) {
+        let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
+        if should_save {
+            self.feeds.snapshot(offset as i64).await.expect("a snapshot");
+            return;
+        }
+        self.feeds = World::open(&self.snapshot, &self.clock);
+        let from = self.feeds.restored_offset().unwrap_or(0) as usize;
+        self.log.iter_mut().skip(from).for_each(|(_, delivered)| *delivered = false);
+        self.builds.clear();
+        // Without a snapshot this is the rebuild; with one, the log from its offset.
+        self.deliver_all().await;
+    }
+
+    async fn run(&mut self, step: &Step) {
+        self.edit(step);
+        match *step {
+            Step::Board(b, listed) => self.set_board(board(b), user(b % USERS), listed).await,
+            Step::BoardGone(b) if b < BOARDS => self.board_gone(board(b)).await,
+            Step::UserGone(u) if u < USERS => self.user_gone(user(u)).await,
+            Step::Deliver(n, twice) if !self.log.is_empty() => {
+                let waiting: Vec<usize> = (0..self.log.len()).filter(|index| twice || !self.log[*index].1).collect();
+                if !waiting.is_empty() {
+                    self.deliver(waiting[n % waiting.len()]).await;
+                }
+            }
+            Step::DeliverAll => self.deliver_all().await,
+            Step::Read(u) => self.read(user(u)).await,
+            Step::Fill(n) if !self.builds.is_empty() => {
+                let build = self.builds.swap_remove(n % self.builds.len());
+                self.feeds.fill(build.user, build.entries, build.end).await.expect("filled");
+            }
+            Step::Wait(ms) => {
+                self.clock.advance(ms);
+                let now = model::Clock::now(&*self.clock);
+                self.builds.retain(|build| now.since(build.begun) < BUILD_MS_MAX);
+            }
+            Step::Sweep => self.feeds.maintain().await.expect("swept"),
+            Step::Snapshot => self.restart(true).await,
+            Step::Restart => self.restart(false).await,
+            _ => {}
+        }
+    }
+
+    async fn read(&mut self, reader: UserId) {
+        let page = self.feeds.home(reader, None, 3).await.expect("a page");
+        if !page.present {
+            let (entries, end) = self.truth.build(reader);
+            self.builds.push(Build { user: reader, begun: model::Clock::now(&*self.clock), entries, end });
+        }
+    }
+
+    /// Reads all of a home feed as a person would: from memory, then from storage. `None`: no feed in memory.
+    async fn whole_home(&self, reader: UserId, limit: usize) -> Option<Vec<Entry>> {
+        let mut whole: Vec<Entry> = Vec::new();
+        let mut before = None;
+        loop {
+            let page = self.feeds.home(reader, before, limit).await.expect("a page");
+            if !page.present {
+                return None;
+            }
+            assert!(page.entries.len() <= limit);
+            let is_full = page.entries.len() == limit;
+            before = page.entries.last().map(Entry::position).or(before);
+            whole.extend(page.entries);
+            if let Some(end) = page.complete_to {
+                whole.extend(self.truth.home(reader).into_iter().filter(|entry| entry.position() < end));
+                return Some(whole);
+            }
+            if !is_full {
+                return Some(whole);
+            }
+        }
+    }
+
+    async fn whole_public(&self, feed: &PublicFeed, limit: usize) -> Vec<Position> {
+        let mut whole: Vec<Position> = Vec::new();
+        loop {
+            let page = self.feeds.public(feed.clone(), whole.last().copied(), limit).await.expect("a page");
+            whole.extend(page.entries.iter().map(|entry| (entry.at, entry.pin)));
+            if let Some(end) = page.complete_to {
+                whole.extend(self.truth.public(feed).into_iter().filter(|position| *position < end));
+                return whole;
+            }
+            if page.entries.len() < limit {
+                return whole;
+            }
+        }
+    }
+
+    /// Everything has been delivered: every answer equals the truth.
+    async fn check(&mut self) {
+        self.deliver_all().await;
+        for limit in [1, 4, 100] {
+            for reader in (0..USERS).map(user) {
+                if let Some(whole) = self.whole_home(reader, limit).await {
+                    assert_eq!(whole, self.truth.home(reader), "feed in memory of {reader:?} in pages of {limit}");
+                }
+            }
+        }
+        // Old builders have ended by now, so a new one must be taken.
+        self.clock.advance(BUILD_MS_MAX);
+        self.builds.clear();
+        for reader in (0..USERS).map(user) {
+            if self.whole_home(reader, 3).await.is_none() {
+                let (entries, end) = self.truth.build(reader);
+                self.feeds.fill(reader, entries, end).await.expect("filled");
+            }
+            let whole = self.whole_home(reader, 3).await.expect("a feed that was filled is present");
+            assert_eq!(whole, self.truth.home(reader), "filled feed of {reader:?}");
+        }
+        let feeds = (0..TOPICS).map(|n| PublicFeed::Topic(topic(n))).chain(DOMAINS[1..].iter().map(|d| PublicFeed::Domain((*d).into())));
+        for feed in feeds.chain([PublicFeed::Everything]) {
+            assert_eq!(self.whole_public(&feed, 3).await, self.truth.public(&feed), "{feed:?}");
+        }
+        self.check_graph().await;
+    }
+
+    async fn check_graph(&self) {
+        for n in 0..BOARDS {
+            let count = self.feeds.followers_of_board(board(n)).await.expect("a count");
+            assert_eq!(count, self.truth.board_followers(board(n)), "followers of {:?}", board(n));
+        }
+        for one in (0..USERS).map(user) {
+            let counts = self.feeds.counts(one).await.expect("counts");
+            let followers = self.truth.follows.keys().filter(|(_, target)| *target == Target::User(one)).count() as u64;
+            assert_eq!(counts.followers, followers);
+            let mut followed: Vec<(Timestamp, Target)> =
+                self.truth.follows.iter().filter(|((from, _), _)| *from == one).map(|((_, to), at)| (*at, *to)).collect();
+            followed.sort_by_key(|edge| std::cmp::Reverse(*edge));
+            let mut listed = Vec::new();
+            for kind in [TargetKind::User, TargetKind::Board, TargetKind::Topic] {
+                let mut cursor = None;
+                loop {
+                    let page = self.feeds.following(one, kind, cursor, 2).await.expect("a page");
+                    listed.extend(page.entries.iter().map(|linked| (linked.at, linked.target)));
+                    cursor = page.next;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+            }
+            let count = counts.following_users + counts.following_boards + counts.following_topics;
+            assert_eq!(count as usize, followed.len());
+            listed.sort_by_key(|edge| std::cmp::Reverse(*edge));
+            assert_eq!(listed, followed);
+            for other in (0..USERS).map(user) {
+                let is_blocked = self.truth.blocks.contains(&(one, other)) || self.truth.blocks.contains(&(other, one));
+                assert_eq!(self.feeds.blocked(one, other).await, Ok(is_blocked));
+                assert_eq!(self.feeds.muted(one, other).await, Ok(self.truth.mutes.contains(&(one, other))));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn feeds_equal_a_naive_model(rounds in prop::collection::vec(prop::collection::vec(step(), 1..60), 1..5)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut world = World::new(folder.path());
+            for steps in &rounds {
+                for step in steps {
+                    world.run(step).await;
+                }
+                world.check().await;
+            }
+        });
+    }
+}
