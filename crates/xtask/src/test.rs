@@ -66,10 +66,18 @@ impl Section {
 
     fn needs(self) -> &'static [Need] {
         match self {
-            Section::Bench => &[install::VIPS],
             Section::Browser => &[install::CHROMIUM, install::NODE],
             Section::Live => &[install::OPENCLIPART],
-            Section::Pure | Section::Contract | Section::Product | Section::Crash => &[],
+            _ => &[],
+        }
+    }
+
+    /// What some of its tests want; they skip themselves without it.
+    fn wants(self) -> &'static [Need] {
+        match self {
+            Section::Pure => &[install::OPENCLIPART],
+            Section::Bench => &[install::VIPS],
+            _ => &[],
         }
     }
 
@@ -140,21 +148,23 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 impl Run<'_> {
     fn section(&self, section: Section) -> (Counts, Vec<String>) {
-        let missing: Vec<String> = section.needs().iter().filter_map(|need| need.provide().err()).collect();
-        // The benches' small inputs run without their peers.
-        if !missing.is_empty() && section != Section::Bench {
-            return (Counts { skipped: 1, ..Counts::default() }, missing);
+        let missing = |needs: &[Need]| needs.iter().filter_map(|need| need.provide().err()).collect::<Vec<String>>();
+        let needed = missing(section.needs());
+        if !needed.is_empty() {
+            return (Counts { skipped: 1, ..Counts::default() }, needed);
         }
+        let wanted = missing(section.wants());
         let ran = match section {
             Section::Bench => self.benches(),
             Section::Browser => self.browser(),
             _ => self.rust(section),
         };
         let (mut counts, mut notes) = ran.unwrap_or_else(|error| failure(format!("{error:#}")));
-        if section == Section::Bench && !missing.is_empty() {
-            counts.skipped += missing.len() as u64;
-            notes.extend(missing);
+        if section == Section::Bench {
+            // A bench runs without its peer, but then it compares with nobody.
+            counts.skipped += wanted.len() as u64;
         }
+        notes.extend(wanted);
         let skips = std::fs::read_to_string(&self.skips).unwrap_or_default();
         let _ = std::fs::remove_file(&self.skips);
         for line in skips.lines() {

@@ -128,7 +128,7 @@ mod tests {
         let found = findings_of(&[
             ("Cargo.toml", "[workspace.dependencies]\nmodel = { path = \"crates/model\" }\nserde = \"1\" # schemas\n"),
             ("crates/model/Cargo.toml", "[package]\nname = \"model\"\n[dependencies]\nserde.workspace = true\n"),
-            ("crates/model/src/lib.rs", "//! The vocabulary.\n\npub fn one() -> u8 {\n    1\n}\n"),
+            ("crates/model/src/lib.rs", "//! The vocabulary.\n\n#[derive(serde::Serialize)]\npub struct One;\n"),
             ("README.md", "# It\n"),
         ]);
         assert_eq!(found, Vec::<String>::new());

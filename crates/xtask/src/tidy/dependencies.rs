@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::Finding;
+use super::{Finding, TextFile, mask, text_files};
 
 const SERVICES: [&str; 8] = ["storage", "cache", "feeds", "jobs", "events", "search", "media", "discovery"];
 
@@ -62,8 +62,42 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
         let text = std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {}", path.display()))?;
         let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
         check_manifest(path, &text, &table, &crates, &mut findings);
+        let folder = path.parent().unwrap_or(path);
+        unused(path, &text, &table, &text_files(root, folder)?, &mut findings);
     }
     Ok(findings)
+}
+
+/// Names dependencies that no file of the crate mentions: they cost build time for nothing.
+fn unused(path: &Path, text: &str, table: &toml::Table, files: &[TextFile], findings: &mut Vec<Finding>) {
+    let code: Vec<String> = files
+        .iter()
+        .filter(|file| file.path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|file| code_of(&file.text))
+        .collect();
+    for kind in TABLES {
+        for dependency in table.get(kind).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys) {
+            let name = dependency.replace('-', "_");
+            // Some packages name their library shorter: kamadak-exif is `exif`.
+            let short = dependency.rsplit('-').next().unwrap_or(dependency);
+            let is_used = code.iter().any(|code| [name.as_str(), short].iter().any(|word| has_name(code, word)));
+            if !is_used && !code.is_empty() {
+                let what = format!("`{dependency}` is not used");
+                findings.push(Finding::warning(path, line_of(text, kind, dependency), what, "Take it out, it costs build time"));
+            }
+        }
+    }
+}
+
+fn code_of(source: &str) -> String {
+    mask::lines(source).into_iter().map(|line| line.code + "\n").collect()
+}
+
+/// Tells whether the whole word stands somewhere in the code.
+fn has_name(code: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(name)
+        .any(|(at, _)| !code[..at].chars().next_back().is_some_and(is_part) && !code[at + name.len()..].chars().next().is_some_and(is_part))
 }
 
 fn crate_of(manifest: &Path) -> String {
@@ -164,6 +198,14 @@ mod tests {
         assert!(found("model", "[dependencies]\ntokio.workspace = true\n")[0].contains("it is pure"));
         assert!(found("app", "[dependencies]\nserde = \"1\"\n")[0].contains("`serde` has a version of its own"));
         assert!(found("app", "[dev-dependencies]\naxum.workspace = true\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_not_used_costs_time() {
+        let manifest = "[dependencies]\nserde.workspace = true\nkamadak-exif.workspace = true\nurl.workspace = true\n";
+        let source = "//! It.\n\nuse exif::Tag;\n\n// url\n#[derive(serde::Serialize)]\nstruct CurlUrl;\n";
+        let found = findings_of(&[("crates/media/Cargo.toml", manifest), ("crates/media/src/lib.rs", source)]);
+        assert_eq!(found, ["crates/media/Cargo.toml:4: warning: `url` is not used. Take it out, it costs build time."]);
     }
 
     #[test]
