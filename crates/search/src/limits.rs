@@ -29,8 +29,8 @@ pub const COMMIT_DELAY_MAX: Duration = Duration::from_millis(700);
 pub const COMMIT_DELAY_FACTOR: u32 = 8;
 /// An offset without any change waits this long for its commit: it is only there to shorten a replay.
 pub const OFFSET_COMMIT_DELAY: Duration = Duration::from_secs(30);
-/// Changes that wait for a commit. When full, `put` waits until there is room.
-pub const PENDING_CHANGES_MAX: usize = 20_000;
+/// Changes that wait for a commit: about 10 MiB of pins. When full, `put` waits until there is room.
+pub const PENDING_CHANGES_MAX: usize = 5_000;
 /// The first and the longest pause after a failed commit; it doubles from one to the other.
 pub const RETRY_DELAY_MIN: Duration = Duration::from_millis(250);
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);

@@ -57,6 +57,10 @@ const MERGE_LAYER_DOCUMENTS_MIN: u32 = 1_000;
 /// The share of deleted documents above which a segment is rewritten alone. Documents change with every save.
 const MERGE_DELETED_RATIO: f32 = 0.3;
 
+/// Blocks of 16 KiB of stored texts that each segment keeps at hand. They are mapped from the file and not compressed, so that the
+/// system's own cache does as well.
+const CARD_BLOCKS_CACHED: usize = 8;
+
 /// What a commit says about itself.
 #[derive(Serialize, Deserialize)]
 struct Payload {
@@ -133,7 +137,12 @@ impl TantivyEngine {
                 _ => return Err(Error::Corrupt("The search index was written by another version of this program.".to_owned())),
             },
         };
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(from_tantivy)?;
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .doc_store_cache_num_blocks(CARD_BLOCKS_CACHED)
+            .try_into()
+            .map_err(from_tantivy)?;
         let inner = Inner {
             folder,
             index,

@@ -10,6 +10,8 @@
 //! join it, counting less. When nothing has all of the words, what has some of them is shown, with a note. Which of this happens
 //! depends on the documents that the viewer may see, and on those alone: neither the hits nor the notes tell of others.
 
+use std::ops::Bound;
+
 use model::{Timestamp, UserId};
 use tantivy::{
     DocAddress, DocId, Result, Score, SegmentReader, Term,
@@ -246,14 +248,12 @@ impl<'a> Compiler<'a> {
                 filter(any(vec![public, with(Term::from_field_text(fields.tag_secret, tag))]))
             }
             Atom::Color(color) => filter(with(Term::from_field_text(fields.color, color.as_str()))),
-            Atom::Before(start) => filter(Box::new(RangeQuery::new(
-                std::ops::Bound::Unbounded,
-                std::ops::Bound::Excluded(Term::from_field_i64(fields.at, start.timestamp().0)),
-            ))),
-            Atom::After(start) => filter(Box::new(RangeQuery::new(
-                std::ops::Bound::Included(Term::from_field_i64(fields.at, start.timestamp().0)),
-                std::ops::Bound::Unbounded,
-            ))),
+            Atom::Before(start) => {
+                filter(Box::new(RangeQuery::new(Bound::Unbounded, Bound::Excluded(Term::from_field_i64(fields.at, start.timestamp().0)))))
+            }
+            Atom::After(start) => {
+                filter(Box::new(RangeQuery::new(Bound::Included(Term::from_field_i64(fields.at, start.timestamp().0)), Bound::Unbounded)))
+            }
         }
     }
 

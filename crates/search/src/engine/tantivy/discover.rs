@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
+    collections::{BinaryHeap, HashMap, HashSet},
 };
 
 use model::{BoardId, Timestamp, UserId};
@@ -185,7 +185,7 @@ impl View {
         }
         let mut analyzers = self.analyzers.clone();
         let asked: HashSet<String> = analyzers.analyze(&query.to_string()).into_iter().map(|word| word.stem).collect();
-        let mut pins_with: std::collections::HashMap<String, (String, Vec<usize>)> = std::collections::HashMap::new();
+        let mut pins_with: HashMap<String, (String, Vec<usize>)> = HashMap::new();
         for (pin, (_, address)) in found.iter().enumerate() {
             let card = self.card(*address)?;
             for word in analyzers.analyze(&format!("{}\n{}\n{}", card.title, card.tags.join(" "), card.board)) {

@@ -3,13 +3,16 @@
 //! The seed's words are weighed by the field they stand in and by how rare they are; the weightiest make a query of which any part
 //! may hold. Visibility is asked for twice: the viewer must be able to see the seed, and every hit.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Bound,
+};
 
 use model::{Timestamp, UserId};
 use tantivy::{
     Result, Term,
     collector::TopDocs,
-    query::{BooleanQuery, Occur},
+    query::{BooleanQuery, Occur, RangeQuery},
 };
 
 use crate::{
@@ -22,7 +25,7 @@ use super::{
     analyzer::Analyzed,
     compile::{Compiler, within},
     excluded::Excluded,
-    fields::{Card, IMAGE},
+    fields::Card,
     view::{Boxed, View, all, any, filter, with},
 };
 
@@ -102,6 +105,5 @@ impl View {
 /// Finds the pins that show one picture.
 fn with_image(view: &View, image: u64) -> Boxed {
     let term = Term::from_field_u64(view.fields.image, image);
-    debug_assert_eq!(view.searcher.schema().get_field_name(view.fields.image), IMAGE);
-    Box::new(tantivy::query::RangeQuery::new(std::ops::Bound::Included(term.clone()), std::ops::Bound::Included(term)))
+    Box::new(RangeQuery::new(Bound::Included(term.clone()), Bound::Included(term)))
 }

@@ -36,6 +36,10 @@ async fn figures() {
 async fn run(load: Load) {
     let folder = tempfile::tempdir().expect("a folder");
     let search = Search::open(&format!("tantivy:{}", folder.path().display()), Arc::new(ManualClock::at(NOW))).expect("an index");
+    println!("opened: {}", resident());
+    search.put(vec![document(0)]).await.expect("a put");
+    search.flush().await.expect("a flush");
+    println!("after one put: {}", resident());
     let started = (Instant::now(), cpu());
     for first in (0..load.documents).step_by(1_000) {
         let docs = (first..load.documents.min(first + 1_000)).map(document).collect();
