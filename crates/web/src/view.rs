@@ -25,7 +25,8 @@
 //! | POST /pin/{id}/delete | `state` | 200 JSON `{"message","undo"}` |
 //! | POST /pin/{id}/comments, /comment/{id}/delete | `comments` | 200, [`pin::Comments`] alone, as it is now |
 //! | GET /create/from-url?url= | `pictures` | 200, [`create::FoundPictures`] alone |
-//! | POST /create with one file | `state` | 200 JSON `{"url","message"}` |
+//! | POST /create with one file | `state` | 200 JSON `{"url","message","to","board_url"}`: `to` is where the next file of the same turn goes |
+//! | GET /pin/{id}/comments?bookmark= | `comments` | 200, [`pin::Comments`] with older ones |
 //! | GET /search/suggest?q= | – | 200 JSON `[{"text","kind","url"}]`, `kind` one of query, board, person, topic |
 //! | GET /admin/live.json | – | 200 JSON `{"numbers":{key:text},"series":{key:[f64]}}` |
 //!

@@ -10,8 +10,10 @@ use model::text::Span;
 pub struct Picture {
     /// Its address in the media store.
     pub hash: String,
-    /// Of the original: jpg, png, gif or webp.
+    /// Of its renditions: png when it has transparent parts, else jpg.
     pub extension: &'static str,
+    /// Of the original: jpg, png, gif or webp.
+    pub original_extension: &'static str,
     pub width: u32,
     pub height: u32,
     /// "#rrggbb", shown until the picture arrives.
@@ -34,7 +36,8 @@ impl Picture {
     pub fn of(picture: &model::object::Picture, alt: &str) -> Picture {
         Picture {
             hash: picture.hash.clone(),
-            extension: match picture.format.as_str() {
+            extension: if picture.alpha { "png" } else { "jpg" },
+            original_extension: match picture.format.as_str() {
                 "png" => "png",
                 "gif" => "gif",
                 "webp" => "webp",
