@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use crate::limits::BUILD_MS_MAX;
 use crate::{BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
-const USERS: u64 = 5;
-const BOARDS: u64 = 7;
+const USERS: u64 = 4;
+const BOARDS: u64 = 6;
 const TOPICS: u64 = 3;
 const PINS: u64 = 24;
 const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
@@ -105,11 +105,20 @@ impl Truth {
 
     fn forget_board(&mut self, board: BoardId) -> Vec<Subject> {
         self.boards.remove(&board);
-        self.follows.retain(|(_, target), _| *target != Target::Board(board));
-        self.left_out.retain(|(_, left)| *left != board);
+        let mut subjects: Vec<Subject> = Vec::new();
+        for n in 0..USERS {
+            if self.follows.remove(&(user(n), Target::Board(board))).is_some() {
+                subjects.push(Subject::Follow(user(n), Target::Board(board)));
+            }
+            if self.left_out.remove(&(user(n), board)) {
+                subjects.push(Subject::LeftOut(user(n), board));
+            }
+        }
         let gone: Vec<PinId> = self.pins.values().filter(|pin| pin.board == board).map(|pin| pin.pin).collect();
         gone.iter().for_each(|pin| drop(self.pins.remove(pin)));
-        gone.into_iter().map(Subject::Pin).chain([Subject::Board(board)]).collect()
+        subjects.extend(gone.into_iter().map(Subject::Pin));
+        subjects.push(Subject::Board(board));
+        subjects
     }
 }
 
@@ -131,13 +140,22 @@ enum Step {
     Block(u64, u64, bool),
     Mute(u64, u64, bool),
     Board(u64, bool),
-    Publish { pin: u64, owner: u64, board: u64, topics: u64, domain: usize, at: i64 },
+    Publish {
+        pin: u64,
+        owner: u64,
+        board: u64,
+        topics: u64,
+        domain: usize,
+        at: i64,
+    },
     Retract(u64),
     BoardGone(u64),
     UserGone(u64),
     Deliver(usize, bool),
     DeliverAll,
     Read(u64),
+    /// Reads, and fills at once.
+    Refresh(u64),
     Fill(usize),
     Wait(i64),
     Sweep,
@@ -164,11 +182,12 @@ fn step() -> impl Strategy<Value = Step> {
         14 => (0..PINS, 0..USERS, 0..BOARDS, 0..1_u64 << TOPICS, 0..DOMAINS.len(), 0..60_i64)
             .prop_map(|(pin, owner, board, topics, domain, at)| Step::Publish { pin, owner, board, topics, domain, at }),
         3 => (0..PINS).prop_map(Step::Retract),
-        1 => (0..BOARDS * 4).prop_map(Step::BoardGone),
-        1 => (0..USERS * 4).prop_map(Step::UserGone),
+        1 => (0..BOARDS * 8).prop_map(Step::BoardGone),
+        1 => (0..USERS * 8).prop_map(Step::UserGone),
         8 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, twice)| Step::Deliver(n, twice)),
         2 => Just(Step::DeliverAll),
-        8 => (0..USERS).prop_map(Step::Read),
+        6 => (0..USERS).prop_map(Step::Read),
+        8 => (0..USERS).prop_map(Step::Refresh),
         6 => any::<usize>().prop_map(Step::Fill),
         2 => (0..20_000_i64).prop_map(Step::Wait),
         1 => Just(Step::Sweep),
@@ -366,6 +385,13 @@ impl World {
             }
             Step::DeliverAll => self.deliver_all().await,
             Step::Read(u) => self.read(user(u)).await,
+            Step::Refresh(u) => {
+                let waiting = self.builds.len();
+                self.read(user(u)).await;
+                for build in self.builds.split_off(waiting) {
+                    self.feeds.fill(build.user, build.entries, build.end).await.expect("filled");
+                }
+            }
             Step::Fill(n) if !self.builds.is_empty() => {
                 let build = self.builds.swap_remove(n % self.builds.len());
                 self.feeds.fill(build.user, build.entries, build.end).await.expect("filled");

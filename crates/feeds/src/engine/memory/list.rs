@@ -33,6 +33,11 @@ impl List {
         self.entries.len()
     }
 
+    /// Tells whether a new list would be the same: nothing in it, and storage has nothing for it either.
+    pub(super) fn is_blank(&self) -> bool {
+        self.entries.is_empty() && self.floor.is_none()
+    }
+
     /// Adds a position where it belongs. What is there already, or older than the floor, changes nothing.
     pub(super) fn insert(&mut self, position: Position, max: usize) {
         match self.entries.last() {

@@ -13,7 +13,7 @@ use super::home::State;
 use super::list::List;
 use super::pins::{Known, Record};
 use super::sharded::IdHash;
-use crate::facts::Stats;
+use crate::facts::{Stats, Target};
 use crate::limits::{RETRACTED_MS, SWEEP_PINS_MIN};
 use crate::metrics as names;
 
@@ -92,13 +92,13 @@ impl Memory {
             // A list that someone else holds at this moment may be about to get a pin.
             shard
                 .write()
-                .retain(|_, topic| !topic.followers.is_empty() || Arc::strong_count(&topic.list) > 1 || topic.list.read().len() > 0);
+                .retain(|_, topic| !topic.followers.is_empty() || Arc::strong_count(&topic.list) > 1 || !topic.list.read().is_blank());
         }
         for shard in self.domains.shards() {
             let lists: Vec<_> = shard.read().values().cloned().collect();
             lists.iter().for_each(|list| tidy(&mut list.write()));
             drop(lists);
-            shard.write().retain(|_, list| Arc::strong_count(list) > 1 || list.read().len() > 0);
+            shard.write().retain(|_, list| Arc::strong_count(list) > 1 || !list.read().is_blank());
         }
         held
     }
@@ -147,7 +147,10 @@ impl Memory {
         for shard in self.domains.shards() {
             stats.entries += shard.read().values().map(|list| list.read().len() as u64).sum::<u64>();
         }
-        stats.entries += self.merged.read().values().map(|list| list.read().len() as u64).sum::<u64>();
+        let merged = self.merged.read();
+        let own = merged.iter().filter(|(target, _)| !matches!(target, Target::Topic(_)));
+        stats.entries += own.map(|(_, list)| list.read().len() as u64).sum::<u64>();
+        drop(merged);
         stats.pins = self.pins.len() as u64;
         // An edge stands at both ends, mostly with a place in a map; a pin has a record, its key and some topics.
         let bytes = stats.users * size_of::<(UserId, Node)>() as u64
