@@ -105,9 +105,10 @@ impl App {
         Ok(())
     }
 
-    /// Rebuilds a feed after somebody began to follow something; failing that, the next reader of it does.
+    /// Rebuilds a feed that is in memory after somebody began to follow something; one that is not is built when it is read.
     pub(crate) async fn refresh_home(&self, user: UserId) {
-        if let Err(error) = self.rebuild_home(user).await {
+        let rebuilt = async { if self.feeds.home(user, None, 1).await?.present { self.rebuild_home(user).await } else { Ok(()) } };
+        if let Err(error) = rebuilt.await {
             tracing::warn!(%error, user.id = %user, "a home feed was not rebuilt now");
         }
     }

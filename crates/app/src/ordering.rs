@@ -3,6 +3,8 @@
 //! Lists are read from the largest sequence down. A thing that is put between two others gets the middle of their sequences; where
 //! there is no room left, everything of that list is spread anew in the same write.
 
+use std::collections::HashMap;
+
 use model::object::{BoardOrder, Role};
 use model::{Assoc, Board, BoardId, Id, PinId, SectionId};
 use storage::{Batch, Edge, Order, Range};
@@ -22,13 +24,14 @@ impl App {
     /// Puts one of the viewer's boards right behind another one, or first.
     pub async fn place_board(&self, viewer: &Viewer, board: BoardId, behind: Option<BoardId>) -> Result<()> {
         let me = viewer.require()?;
-        self.reorder(Assoc::UserHasBoards, me.id(), board.id(), behind.map(Id::from)).await
+        // Boards of others on which one collaborates stand among one's own.
+        self.reorder(&[Assoc::UserHasBoards, Assoc::UserJoinsBoards], me.id(), board.id(), behind.map(Id::from)).await
     }
 
     /// Puts a section right behind another one, or first.
     pub async fn place_section(&self, viewer: &Viewer, board: BoardId, section: SectionId, behind: Option<SectionId>) -> Result<()> {
         self.board_for(viewer, board, Role::Edit).await?;
-        self.reorder(Assoc::BoardHasSections, board.id(), section.id(), behind.map(Id::from)).await
+        self.reorder(&[Assoc::BoardHasSections], board.id(), section.id(), behind.map(Id::from)).await
     }
 
     /// Puts a pin right behind another one, or first; the board is ordered by hand from then on.
@@ -37,7 +40,37 @@ impl App {
         if stored.data.order != BoardOrder::ByHand {
             self.set_order(viewer, board, BoardOrder::ByHand).await?;
         }
-        self.reorder(Assoc::BoardOrdersPins, board.id(), pin.id(), behind.map(Id::from)).await
+        self.reorder(&[Assoc::BoardOrdersPins], board.id(), pin.id(), behind.map(Id::from)).await
+    }
+
+    /// Puts a pin of a section right behind another one of it, or first. The order of the whole board stays as it is.
+    pub async fn place_pin_in_section(
+        &self,
+        viewer: &Viewer,
+        board: BoardId,
+        section: SectionId,
+        pin: PinId,
+        behind: Option<PinId>,
+    ) -> Result<()> {
+        self.board_for(viewer, board, Role::Edit).await?;
+        self.section(viewer, board, section).await?;
+        self.reorder(&[Assoc::SectionHasPins], section.id(), pin.id(), behind.map(Id::from)).await
+    }
+
+    /// Lists the pins of a board, or of one section of it, in the order in which they stand: as many as can be ordered by hand.
+    pub async fn pin_order(&self, viewer: &Viewer, board: BoardId, section: Option<SectionId>) -> Result<Vec<PinId>> {
+        let stored = self.board(viewer, board).await?;
+        let (assoc, from) = match (section, stored.data.order) {
+            (Some(section), _) => {
+                self.section(viewer, board, section).await?;
+                (Assoc::SectionHasPins, section.id())
+            }
+            (None, BoardOrder::ByHand) => (Assoc::BoardOrdersPins, board.id()),
+            (None, BoardOrder::ByTime) => (Assoc::BoardHasPins, board.id()),
+        };
+        let range = Range { after: None, limit: ORDERED_MAX, order: Order::Descending };
+        let edges = self.storage.range(assoc, from, range).await?;
+        edges.into_iter().map(|edge| PinId::try_from(edge.to).map_err(Error::internal)).collect()
     }
 
     /// Chooses how a board is ordered. Going to "by hand" starts from the order by time.
@@ -68,12 +101,20 @@ impl App {
         }
     }
 
-    async fn reorder(&self, assoc: Assoc, from: Id, moved: Id, behind: Option<Id>) -> Result<()> {
-        let edges = self.storage.range(assoc, from, Range { after: None, limit: ORDERED_MAX, order: Order::Descending }).await?;
-        let moves = place(&edges, moved, behind, self.now().0).ok_or(Error::NotFound(what(assoc)))?;
+    /// Reorders a list that is read from one association or, merged, from several of the same object.
+    async fn reorder(&self, assocs: &[Assoc], from: Id, moved: Id, behind: Option<Id>) -> Result<()> {
+        let mut edges: Vec<Edge> = Vec::new();
+        let mut assoc_of: HashMap<Id, Assoc> = HashMap::new();
+        for assoc in assocs {
+            let found = self.storage.range(*assoc, from, Range { after: None, limit: ORDERED_MAX, order: Order::Descending }).await?;
+            assoc_of.extend(found.iter().map(|edge| (edge.to, *assoc)));
+            edges.extend(found);
+        }
+        edges.sort_by_key(|edge| std::cmp::Reverse((edge.sequence, edge.to)));
+        let moves = place(&edges, moved, behind, self.now().0).ok_or(Error::NotFound(what(assocs[0])))?;
         let mut batch = Batch::on(from.shard());
         for (to, sequence) in moves {
-            batch.remap(assoc, from, to, sequence);
+            batch.remap(assoc_of[&to], from, to, sequence);
         }
         self.commit(batch).await?;
         Ok(())

@@ -21,6 +21,8 @@ pub enum Decision {
     Dismiss,
     /// Hides the pin, deletes the comment, or suspends the person.
     TakeDown,
+    /// Takes it down and suspends whose it is. A board stays as it is: nobody sees it while its owner is suspended.
+    Suspend,
 }
 
 /// A report with what it is about.
@@ -32,6 +34,9 @@ pub struct ReportView {
     pub label: String,
     pub link: String,
 }
+
+/// Reports read at once while looking for those of one state.
+const READ_STEP: usize = 200;
 
 impl App {
     /// Reports a pin, a comment, a board or a person.
@@ -62,21 +67,43 @@ impl App {
         }
     }
 
-    /// Lists reports for admins, the newest first.
-    pub async fn reports(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<ReportView>> {
+    /// Lists reports for admins, the newest first: those that wait, or those that are decided.
+    pub async fn reports(&self, viewer: &Viewer, decided: bool, request: &PageRequest) -> Result<Page<ReportView>> {
         viewer.require_admin()?;
         let (size, assoc) = (request.size()?, Assoc::SiteHasReports);
-        let after = request.after_edge(lists::of_assoc(assoc))?;
-        let edges = self.storage.range(assoc, site_id().id(), Range { after, limit: size + 1, order: Order::Descending }).await?;
-        let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
         let mut items = Vec::new();
-        for (edge, report) in edges.into_iter().zip(self.objects::<Report>(&ids).await?) {
-            let Some(report) = report else { continue };
-            let reporter = self.object::<User>(report.data.reporter).await?;
-            let (label, link) = self.describe(report.data.subject).await?;
-            items.push((edge, ReportView { reporter, label, link, report }));
+        loop {
+            let range = Range { after, limit: READ_STEP.max(size + 1), order: Order::Descending };
+            let limit = range.limit;
+            let edges = self.storage.range(assoc, site_id().id(), range).await?;
+            let ended = edges.len() < limit;
+            after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            for (edge, report) in edges.into_iter().zip(self.objects::<Report>(&ids).await?) {
+                let Some(report) = report.filter(|report| (report.data.state != ReportState::Open) == decided) else { continue };
+                let reporter = self.object::<User>(report.data.reporter).await?;
+                let (label, link) = self.describe(report.data.subject).await?;
+                items.push((edge, ReportView { reporter, label, link, report }));
+                if items.len() > size {
+                    break;
+                }
+            }
+            if ended || items.len() > size {
+                return Ok(page_of(items, size, lists::of_assoc(assoc)));
+            }
         }
-        Ok(page_of(items, size, lists::of_assoc(assoc)))
+    }
+
+    /// Says whose a pin, comment, board or profile is; `None` when it is gone.
+    pub async fn owner_of(&self, id: Id) -> Result<Option<UserId>> {
+        Ok(match id.kind() {
+            Kind::Pin => self.object::<Pin>(id).await?.map(|pin| pin.data.owner),
+            Kind::Comment => self.object::<Comment>(id).await?.map(|comment| comment.data.author),
+            Kind::Board => self.object::<model::Board>(id).await?.map(|board| board.data.owner),
+            Kind::User => UserId::try_from(id).ok(),
+            _ => None,
+        })
     }
 
     /// Says in words what an id names and where it is, for admins.
@@ -115,10 +142,21 @@ impl App {
     pub async fn decide_report(&self, viewer: &Viewer, report: ReportId, decision: Decision) -> Result<()> {
         let me = viewer.require_admin()?;
         let stored = self.fresh::<Report>(report).await?.ok_or(Error::NotFound(What::Report))?;
-        if decision == Decision::TakeDown {
-            self.take_down(viewer, stored.data.subject).await?;
+        let subject = stored.data.subject;
+        match decision {
+            Decision::Dismiss => {}
+            Decision::TakeDown => self.take_down(viewer, subject).await?,
+            Decision::Suspend => {
+                let owner = self.owner_of(subject).await?;
+                if matches!(subject.kind(), Kind::Pin | Kind::Comment) {
+                    self.take_down(viewer, subject).await?;
+                }
+                if let Some(owner) = owner {
+                    self.suspend(viewer, owner, true).await?;
+                }
+            }
         }
-        let state = if decision == Decision::TakeDown { ReportState::Resolved } else { ReportState::Dismissed };
+        let state = if decision == Decision::Dismiss { ReportState::Dismissed } else { ReportState::Resolved };
         let mut batch = Batch::on(report.shard());
         batch
             .update(report.id(), stored.version, &Report { state, decided_by: Some(me), ..stored.data.clone() })

@@ -5,6 +5,7 @@
 //!                                               │
 //!                        present.rs (pure) ◀────┘ ─▶ view/… (templates) ─▶ respond.rs ─▶ answer
 //!
+//! serve.rs     connections
 //! server.rs    the router and what handlers share
 //! context.rs   who asks and how
 //! limits.rs    rate limits
@@ -26,7 +27,9 @@ pub mod present;
 pub mod respond;
 pub mod routes;
 pub mod security;
+pub mod serve;
 pub mod server;
 pub mod view;
 
+pub use serve::serve;
 pub use server::{Live, LiveNumbers, Web, router};

@@ -1,0 +1,185 @@
+//! `corkboard doctor`: looks at the whole installation and says what to do about what it finds.
+
+use std::process::ExitCode;
+
+use app::App;
+use clap::Args;
+use discovery::Registry;
+use media::Hash;
+use model::{Image, Shard};
+use serde_json::json;
+
+use super::account::{finish, tool};
+use crate::config::Config;
+
+/// Pictures looked at; a large site's store is checked in part, from the start.
+const PICTURES_MAX: usize = 100_000;
+const STEP: usize = 500;
+/// Events in the outbox beyond which nobody seems to relay them.
+const OUTBOX_MAX: u64 = 10_000;
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Prints JSON for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+struct Check {
+    what: &'static str,
+    found: String,
+    /// What is wrong and what to do; empty when it is fine.
+    problems: Vec<String>,
+}
+
+pub async fn run(args: &DoctorArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let app = tool(config).await?;
+    let checks = vec![
+        server(config)?,
+        storage(&app).await,
+        audit(&app).await,
+        pictures(&app).await,
+        jobs(&app).await,
+        events(&app).await,
+        mail(config).await,
+    ];
+    finish(&app).await?;
+    let sound = checks.iter().all(|check| check.problems.is_empty());
+    if args.json {
+        let list: Vec<_> =
+            checks.iter().map(|check| json!({ "check": check.what, "found": check.found, "problems": check.problems })).collect();
+        println!("{}", json!({ "sound": sound, "checks": list }));
+    } else {
+        for check in &checks {
+            println!("{} {:10} {}", if check.problems.is_empty() { "ok  " } else { "BAD " }, check.what, check.found);
+            for problem in &check.problems {
+                println!("     → {problem}");
+            }
+        }
+        println!("\n{}", if sound { "Everything is sound." } else { "Something needs a look; see above." });
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn server(config: &Config) -> anyhow::Result<Check> {
+    let members = Registry::open(&config.discovery.url)?.members("web")?;
+    let found = match members.first() {
+        Some(member) => format!("a server runs (process {}, port {})", member.pid, member.service_endpoint.port),
+        None => "no server runs on this folder".into(),
+    };
+    Ok(Check { what: "server", found, problems: Vec::new() })
+}
+
+async fn storage(app: &App) -> Check {
+    let mut problems = app.storage.check().await.unwrap_or_else(|error| vec![format!("The store can't be checked: {error}")]);
+    let found = match app.storage.stats().await {
+        Ok(stats) => {
+            if stats.outbox > OUTBOX_MAX {
+                problems.push(format!(
+                    "{} events wait in the outbox: no server has relayed them. Start one, and look at its log.",
+                    stats.outbox
+                ));
+            }
+            let rows: u64 = stats.tables.iter().map(|(_, rows)| rows).sum();
+            format!("{rows} rows, {:.1} MiB", (stats.file_bytes + stats.wal_bytes) as f64 / f64::from(1 << 20))
+        }
+        Err(error) => {
+            problems.push(format!("The store can't be read: {error}. Restore the last backup, or look at the disk."));
+            String::new()
+        }
+    };
+    Check { what: "storage", found, problems }
+}
+
+async fn audit(app: &App) -> Check {
+    let (mut entries, mut problems) = (0, Vec::new());
+    for shard in 0..model::id::SHARD_COUNT {
+        match app.storage.audit_verify(Shard(shard)).await {
+            Ok(count) => entries += count,
+            Err(error) => problems.push(format!("shard {shard}: {error}")),
+        }
+    }
+    Check { what: "audit", found: format!("{entries} entries, chained"), problems }
+}
+
+/// Checks that the bytes of every picture that storage knows are there.
+async fn pictures(app: &App) -> Check {
+    let (mut after, mut count, mut problems) = (None, 0usize, Vec::new());
+    while count < PICTURES_MAX {
+        let images = match app.storage.scan::<Image>(after, STEP).await {
+            Ok(images) => images,
+            Err(error) => {
+                problems.push(format!("Pictures can't be listed: {error}"));
+                break;
+            }
+        };
+        let Some(last) = images.last() else { break };
+        after = Some(last.id);
+        for image in images.iter().filter(|image| image.active && image.data.deleting_since.is_none()) {
+            count += 1;
+            let there = match image.data.picture.hash.parse::<Hash>() {
+                Ok(hash) => app.media.contains(hash).await.unwrap_or(false),
+                Err(_) => false,
+            };
+            if !there {
+                problems.push(format!(
+                    "The bytes of picture {} are missing: restore media/ from a backup, or upload the picture again.",
+                    image.data.picture.hash
+                ));
+            }
+        }
+    }
+    Check { what: "pictures", found: format!("{count} pictures"), problems }
+}
+
+async fn jobs(app: &App) -> Check {
+    let mut problems = app.jobs.check().await.unwrap_or_else(|error| vec![format!("The jobs can't be checked: {error}")]);
+    let found = match app.jobs.queues().await {
+        Ok(queues) => {
+            for queue in &queues {
+                let failed = queue.count(::jobs::State::Failed);
+                if failed > 0 {
+                    problems.push(format!(
+                        "{failed} jobs of {} failed for good: look at /admin/jobs, mend the cause and retry them.",
+                        queue.name
+                    ));
+                }
+            }
+            format!("{} queues", queues.len())
+        }
+        Err(error) => {
+            problems.push(format!("The queues can't be read: {error}"));
+            String::new()
+        }
+    };
+    Check { what: "jobs", found, problems }
+}
+
+async fn events(app: &App) -> Check {
+    match app.events.lag().await {
+        Ok(lag) => {
+            let furthest = lag.iter().map(|group| group.end - group.committed).max().unwrap_or(0);
+            Check { what: "events", found: format!("{} consumer groups, furthest behind by {furthest}", lag.len()), problems: Vec::new() }
+        }
+        Err(error) => Check { what: "events", found: String::new(), problems: vec![format!("The log can't be read: {error}")] },
+    }
+}
+
+async fn mail(config: &Config) -> Check {
+    let url = &config.mail.url;
+    let mut problems = Vec::new();
+    let found = match url.split_once(':') {
+        Some(("file", folder)) => {
+            let probe = std::path::Path::new(folder).join(".probe");
+            if let Err(error) =
+                std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe))
+            {
+                problems.push(format!("Mail can't be written to {folder}: {error}"));
+            }
+            format!("is written to {folder}, not sent; set mail.url to send it")
+        }
+        _ => "is sent by SMTP".into(),
+    };
+    Check { what: "mail", found, problems }
+}

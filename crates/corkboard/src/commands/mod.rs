@@ -1,0 +1,10 @@
+//! The commands, one file each.
+
+pub mod account;
+pub mod config;
+pub mod demo;
+pub mod dev_seed;
+pub mod doctor;
+pub mod import;
+pub mod serve;
+pub mod status;
