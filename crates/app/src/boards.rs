@@ -70,6 +70,11 @@ fn slug_key(owner: UserId, slug: &str) -> String {
 impl App {
     /// Makes a board.
     pub async fn create_board(&self, viewer: &Viewer, new: NewBoard) -> Result<BoardCard> {
+        self.create_board_once(viewer, new, None).await
+    }
+
+    /// Makes a board; the owner's second one with the same source key is a conflict.
+    pub async fn create_board_once(&self, viewer: &Viewer, new: NewBoard, source_key: Option<String>) -> Result<BoardCard> {
         let owner = viewer.require()?;
         if new.privacy == Privacy::Secret && !viewer.writes_secret {
             return Err(Error::Forbidden("This token may not make secret boards; it lacks the scope boards:write_secret.".into()));
@@ -100,6 +105,10 @@ impl App {
             .confirm(NameKind::BoardSlug, &key, id.id())
             .map(Assoc::UserHasBoards, owner.id(), id.id(), self.now().0)
             .emit(self.event(EventKind::BoardCreated, viewer, vec![id.id(), owner.id()]));
+        if let Some(key) = source_key {
+            let key = crate::pins::source_key(owner, &key);
+            plan.decision().claim(NameKind::SourceKey, &key, id.id()).confirm(NameKind::SourceKey, &key, id.id());
+        }
         self.carry_out(plan).await?;
         self.board_card(viewer, id).await
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::object::{NotificationKind, SCHEMA_VERSION};
+use model::object::{NotificationKind, Privacy, SCHEMA_VERSION};
 use model::{Assoc, Board, Comment, CommentId, Id, Kind, NameKind, Notification, NotificationId, Pin, Stored, User, UserId};
 use storage::{Batch, Order, Range};
 
@@ -165,7 +165,7 @@ impl App {
                 let invited = |board: &Board| viewer.id().is_some_and(|me| board.collaborators.iter().any(|c| c.user == me));
                 self.object::<Board>(id)
                     .await?
-                    .filter(|board| may_see_board(board, viewer) || (board.active && invited(&board.data)))
+                    .filter(|board| may_see_board(board, viewer) || (board.active && invited(&board.data) && (board.data.privacy != Privacy::Secret || viewer.sees_secret)))
                     .map(Subject::Board)
             }
             _ => Some(Subject::Person),

@@ -28,7 +28,8 @@ pub struct PinText {
 }
 
 impl PinText {
-    fn checked(self) -> Result<PinText> {
+    /// Checks all texts and returns them as they are stored.
+    pub fn checked(self) -> Result<PinText> {
         Ok(PinText {
             title: check_text("title", "The title", &self.title, limits::PIN_TITLE_CHARS_MAX)?
                 .split_whitespace()

@@ -20,6 +20,11 @@ pub struct AlreadySaved {
 impl App {
     /// Saves a pin to a board.
     pub async fn save_pin(&self, viewer: &Viewer, pin: PinId, place: Place) -> Result<PinView> {
+        self.save_pin_once(viewer, pin, place, None).await
+    }
+
+    /// Saves a pin to a board; the viewer's second pin with the same source key is a conflict.
+    pub async fn save_pin_once(&self, viewer: &Viewer, pin: PinId, place: Place, source_key: Option<String>) -> Result<PinView> {
         viewer.require()?;
         let source = self.pin(viewer, pin).await?;
         let data = &source.pin.data;
@@ -32,6 +37,7 @@ impl App {
         let picture = StoredPicture { image: data.image, picture: data.picture.clone() };
         let mut new = NewPin::new(place, text, picture);
         new.keywords = data.tags.iter().cloned().collect();
+        new.source_key = source_key;
         new.source = Some(Source { parent: pin, root: data.root.unwrap_or(pin) });
         let saved = self.create_pin(viewer, new).await?;
         metrics::counter!("app_pins_saved_count").increment(1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::object::SCHEMA_VERSION;
-use model::{Assoc, Id, Kind, NameKind, Stored, TopicId, TopicObject};
+use model::{Assoc, Id, Kind, NameKind, Stored, TopicId, TopicObject, UserId};
 use storage::{Batch, Order, Range};
 
 use crate::compose::App;
@@ -58,11 +58,16 @@ impl App {
         Ok(page)
     }
 
-    /// Lists the topics that a person follows.
+    /// Lists the topics that the viewer follows.
     pub async fn topics_followed(&self, viewer: &Viewer, limit: usize) -> Result<Vec<Arc<Stored<TopicObject>>>> {
-        let me = viewer.require()?;
+        self.topics_followed_by(viewer, viewer.require()?, limit).await
+    }
+
+    /// Lists the topics that a person follows, as far as the viewer may see the person.
+    pub async fn topics_followed_by(&self, viewer: &Viewer, user: UserId, limit: usize) -> Result<Vec<Arc<Stored<TopicObject>>>> {
+        self.user(viewer, user).await?;
         let range = Range { after: None, limit, order: Order::Descending };
-        let edges = self.storage.range(Assoc::UserFollowsTopics, me.id(), range).await?;
+        let edges = self.storage.range(Assoc::UserFollowsTopics, user.id(), range).await?;
         let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
         Ok(self.objects::<TopicObject>(&ids).await?.into_iter().flatten().collect())
     }

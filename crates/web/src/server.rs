@@ -44,7 +44,7 @@ const BODY_BYTES_MAX: usize = 30 << 20;
 pub fn router(web: Web) -> Router {
     Router::new()
         .merge(routes::router())
-        .nest("/v5", api::router())
+        .nest("/v5", api::router(&web))
         .fallback(routes::errors::not_found)
         .method_not_allowed_fallback(routes::errors::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
