@@ -1,15 +1,16 @@
 //! What every engine must do: one list of tests, one line per engine to run it. The random tests against a model are in
-//! `naive.rs`; here stand the promises one by one, and what only the front or a snapshot does.
+//! `naive.rs`; here stand the promises one by one.
+
+mod whole;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 
-use crate::engine::{Change, Engine, Fault, Faulty, MemoryEngine};
+use crate::engine::{Change, Engine, Faulty, MemoryEngine};
 use crate::limits::{BUILD_MS_MAX, RETRACTED_MS};
-use crate::{BoardFacts, Error, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
 macro_rules! contract {
@@ -366,12 +367,15 @@ async fn public_feeds_hold_listed_pins_and_say_where_they_end(world: World) {
     assert_eq!(read(PublicFeed::Topic(topic(1)), None, 9).await.0, [9, 7, 3, 1]);
     assert_eq!(read(PublicFeed::Domain("site2.example".into()), None, 9).await.0, [8, 2]);
     // More than are kept; then those that are kept go, and the end stays where it was.
-    world.apply((11..=60).map(|n| Change::Publish(PinFacts { topics: vec![topic(5)], ..facts(n) }))).await;
+    let wide = |n| PinFacts { topics: vec![topic(5)], domain: "wide.example".into(), ..facts(n) };
+    world.apply((11..=60).map(|n| Change::Publish(wide(n)))).await;
     let (pins, end) = read(PublicFeed::Topic(topic(5)), None, 100).await;
     assert_eq!(end, pins.last().map(|n| at(*n)));
     world.apply(pins.iter().map(|n| Change::Retract(pin(*n)))).await;
     world.feeds.maintain().await.expect("swept");
-    assert_eq!(read(PublicFeed::Topic(topic(5)), None, 100).await, (vec![], end));
+    for feed in [PublicFeed::Everything, PublicFeed::Topic(topic(5)), PublicFeed::Domain("wide.example".into())] {
+        assert_eq!(read(feed, None, 100).await, (vec![], end));
+    }
 }
 
 async fn followers_of_a_board_are_counted_exactly(world: World) {
@@ -490,138 +494,4 @@ async fn clear_forgets_everything(world: World) {
     assert_eq!(world.feeds.stats().await.expect("stats"), crate::Stats::default());
     assert!(!world.page(2).await.present);
     assert_eq!(world.feeds.follows(user(2), &[Target::User(user(1))]).await, Ok(vec![false]));
-}
-
-#[tokio::test]
-async fn an_engine_that_fails_is_told_apart_from_one_that_may_have_done_it() {
-    let faulty = Arc::new(Faulty::new(Arc::new(MemoryEngine::open(None, Arc::new(ManualClock::at(NOW)), LIMITS))));
-    let feeds = Feeds::with_engine(faulty.clone());
-    faulty.inject([Fault::Unavailable, Fault::AnswerLost, Fault::Pass]);
-    let follow = async || feeds.set_follow(user(1), Target::User(user(2)), true, NOW).await;
-    assert!(matches!(follow().await, Err(Error::Unavailable(_))));
-    assert!(matches!(follow().await, Err(Error::Unknown(_))));
-    assert_eq!(follow().await, Ok(()), "again is safe");
-    assert_eq!((feeds.counts(user(2)).await.expect("counts").followers, faulty.pending_count()), (1, 0));
-}
-
-#[tokio::test]
-async fn what_makes_no_sense_is_refused() {
-    let feeds = World::new(|engine| engine).feeds;
-    for limit in [0, 251] {
-        assert!(matches!(feeds.home(user(1), None, limit).await, Err(Error::Invalid(_))));
-    }
-    assert!(matches!(feeds.apply(vec![Change::Retract(pin(1)); 10_001]).await, Err(Error::Invalid(_))));
-    let open = |url: &str, limits| Feeds::open(url, Arc::new(ManualClock::at(NOW)), limits);
-    for url in ["redis://localhost", "memory", "memory:?snapshot=", "memory:?path=x", ""] {
-        assert!(matches!(open(url, LIMITS), Err(Error::Invalid(message)) if message.contains("memory:?snapshot=PATH")), "{url}");
-    }
-    assert!(matches!(open("memory:", Limits { home_entries_max: 0, ..LIMITS }), Err(Error::Invalid(_))));
-    assert_eq!(open("memory:", LIMITS).expect("feeds").restored_offset(), None);
-}
-
-#[tokio::test]
-async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("deep").join("feeds.snapshot");
-    let open = || {
-        let clock = Arc::new(ManualClock::at(NOW));
-        let url = format!("memory:?snapshot={}", path.display());
-        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock }
-    };
-    let world = open();
-    assert_eq!(world.feeds.restored_offset(), None);
-    world.boards(3).await;
-    for follower in 2..=9 {
-        world.follow(follower, Target::User(user(1))).await;
-    }
-    world.follow(2, Target::Topic(topic(1))).await;
-    world.follow(2, Target::Board(board(3))).await;
-    world.feeds.set_left_out(user(3), board(1), true).await.expect("applied");
-    world.feeds.set_block(user(4), user(5), true).await.expect("applied");
-    world.feeds.set_mute(user(5), user(6), true).await.expect("applied");
-    world.begin(2).await;
-    let tagged = |n| PinFacts { topics: vec![topic(1)], domain: "example.org".into(), board: board(1 + n % 3), ..facts(n) };
-    world.apply((1..=15).map(|n| Change::Publish(tagged(n)))).await;
-    world.feeds.snapshot(4_711).await.expect("a snapshot");
-    let (page, stats) = (world.page(2).await, world.feeds.stats().await.expect("stats"));
-    assert!(page.present && page.entries.len() > 5);
-
-    let again = open();
-    assert_eq!(again.feeds.restored_offset(), Some(4_711));
-    assert_eq!((again.page(2).await, again.feeds.stats().await.expect("stats")), (page, stats));
-    for board in (1..=3).map(board) {
-        assert_eq!(again.feeds.followers_of_board(board).await, world.feeds.followers_of_board(board).await);
-    }
-    for n in 1..=9 {
-        assert_eq!(again.feeds.counts(user(n)).await, world.feeds.counts(user(n)).await);
-        assert_eq!(
-            again.feeds.hidden(user(n), &[user(4), user(5), user(6)]).await,
-            world.feeds.hidden(user(n), &[user(4), user(5), user(6)]).await
-        );
-        assert_eq!(again.feeds.followers(user(n), None, 50).await, world.feeds.followers(user(n), None, 50).await);
-    }
-    for feed in [PublicFeed::Everything, PublicFeed::Topic(topic(1)), PublicFeed::Domain("example.org".into())] {
-        assert_eq!(again.feeds.public(feed.clone(), None, 9).await, world.feeds.public(feed, None, 9).await);
-    }
-
-    let whole = std::fs::read(&path).expect("the snapshot");
-    let cuts = (0..whole.len()).step_by(whole.len() / 40).map(|length| whole[..length].to_vec());
-    let flips = (0..whole.len()).step_by(whole.len() / 40).map(|index| {
-        let mut bytes = whole.clone();
-        bytes[index] ^= 0x10;
-        bytes
-    });
-    let longer = [whole.iter().copied().chain([0]).collect::<Vec<u8>>()];
-    for (case, bytes) in cuts.chain(flips).chain(longer).enumerate() {
-        std::fs::write(&path, bytes).expect("written");
-        let broken = open();
-        assert_eq!(broken.feeds.restored_offset(), None, "case {case}");
-        assert_eq!(broken.feeds.stats().await.expect("stats"), crate::Stats::default(), "case {case}");
-    }
-    // A rebuilt one writes over the damaged file.
-    let rebuilt = open();
-    rebuilt.feeds.snapshot(1).await.expect("a snapshot");
-    assert_eq!(open().feeds.restored_offset(), Some(1));
-    assert_eq!(std::fs::read_dir(path.parent().expect("a folder")).expect("a listing").count(), 1, "no temporary file is left");
-}
-
-/// Publishes to 10,000 feeds and reads pages of 1,000 entries among 300 follows; prints what it costs. The bounds are far above
-/// it and catch only a change of kind (`cargo nextest run --release -p feeds costs --no-capture` for the figures).
-#[tokio::test]
-async fn costs_of_reading_and_publishing() {
-    let world = World::with_limits(Limits::default(), |engine| engine);
-    let boards = 10_001..=10_300;
-    world.apply(boards.map(|n| Change::Board { board: board(n), facts: Some(BoardFacts { owner: user(n), listed: true }) })).await;
-    world.boards(1).await;
-    for n in 10_001..=10_300 {
-        world.follow(2, Target::User(user(n))).await;
-    }
-    let followers: Vec<u64> = (2..10_002).collect();
-    for follower in &followers {
-        world.follow(*follower, Target::User(user(1))).await;
-        world.begin(*follower).await;
-    }
-    let by = |n: u64| PinFacts { owner: user(10_001 + n % 300), board: board(10_001 + n % 300), ..facts(n) };
-    world.apply((1..=1_000).map(|n| Change::Publish(by(n)))).await;
-
-    let mut times: Vec<Duration> = Vec::new();
-    for n in 2_000..2_050 {
-        let started = Instant::now();
-        world.feeds.publish(facts(n)).await.expect("published");
-        times.push(started.elapsed());
-    }
-    times.sort();
-    println!("publish to 10,000 feeds: median {:?}, slowest {:?}", times[25], times[49]);
-    assert!(times[25] < Duration::from_millis(200), "{:?}", times[25]);
-
-    let rounds = 2_000;
-    let started = Instant::now();
-    for n in 0..rounds {
-        let before = Some((Timestamp(100 + i64::from(n) % 800), pin(1)));
-        let page = world.feeds.home(user(2), before, 25).await.expect("a page");
-        assert_eq!(page.entries.len(), 25);
-    }
-    let each = started.elapsed() / rounds;
-    println!("home page of 25 out of 1,050: {each:?}");
-    assert!(each < Duration::from_millis(2), "{each:?}");
 }
