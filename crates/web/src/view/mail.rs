@@ -3,7 +3,7 @@
 use askama::Template;
 
 #[derive(Clone, Debug, Template)]
-#[template(path = "mail/welcome.txt")]
+#[template(path = "mail/welcome.txt", whitespace = "preserve")]
 pub struct WelcomeMail {
     pub site_title: String,
     pub site_url: String,
@@ -11,7 +11,7 @@ pub struct WelcomeMail {
 }
 
 #[derive(Clone, Debug, Template)]
-#[template(path = "mail/reset_password.txt")]
+#[template(path = "mail/reset_password.txt", whitespace = "preserve")]
 pub struct ResetPasswordMail {
     pub site_title: String,
     pub username: String,
@@ -22,7 +22,7 @@ pub struct ResetPasswordMail {
 }
 
 #[derive(Clone, Debug, Template)]
-#[template(path = "mail/invitation.txt")]
+#[template(path = "mail/invitation.txt", whitespace = "preserve")]
 pub struct InvitationMail {
     pub site_title: String,
     pub from_name: String,
@@ -33,7 +33,7 @@ pub struct InvitationMail {
 }
 
 #[derive(Clone, Debug, Template)]
-#[template(path = "mail/digest.txt")]
+#[template(path = "mail/digest.txt", whitespace = "preserve")]
 pub struct DigestMail {
     pub site_title: String,
     pub name: String,
