@@ -141,10 +141,22 @@ pub fn page(context: &Context, view: &impl Template) -> Response {
 pub fn redirect(to: &str) -> Response {
     let to = if crate::context::is_local_path(to) { to } else { "/" };
     let mut response = StatusCode::SEE_OTHER.into_response();
-    if let Ok(value) = HeaderValue::from_str(to) {
+    if let Ok(value) = HeaderValue::from_str(&ascii(to)) {
         response.headers_mut().insert(header::LOCATION, value);
     }
     response
+}
+
+/// Writes an address as headers hold it: boards may be named in any script.
+fn ascii(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'!'..=b'~' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// Sends the browser to another page and tells it something there.

@@ -1,14 +1,26 @@
 //! The pages' routes: one module per area, each with its own router. Files mirror the addresses.
 
+pub mod account;
+pub mod address;
+pub mod admin;
 pub mod auth;
+pub mod boards;
+pub mod collaborators;
 pub mod create;
 pub mod errors;
 pub mod explore;
 pub mod home;
+pub mod moderation;
+pub mod notifications;
 pub mod ops;
+pub mod organise;
 pub mod pin;
+pub mod profile;
+pub mod report;
 pub mod search;
+pub mod settings;
 pub mod social;
+pub mod trash;
 
 use axum::Router;
 
@@ -25,4 +37,15 @@ pub fn router() -> Router<Web> {
         .merge(pin::router())
         .merge(create::router())
         .merge(social::router())
+        .merge(notifications::router())
+        .merge(settings::router())
+        .merge(account::router())
+        .merge(trash::router())
+        .merge(report::router())
+        .merge(admin::router())
+        .merge(moderation::router())
+        .merge(organise::router())
+        .merge(collaborators::router())
+        .merge(boards::router())
+        .merge(profile::router())
 }

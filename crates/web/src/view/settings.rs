@@ -32,7 +32,8 @@ pub struct SettingsProfile {
     pub errors: FormErrors,
 }
 
-/// POST /settings/account: `what` is username, email or password, with `username`, `email`, `current_password`, `password`.
+/// POST /settings/account: `what` is username, email or password, with `username`; `email`, `email_password`; `current_password`,
+/// `password`.
 #[derive(Clone, Debug, Template)]
 #[template(path = "settings/account.html")]
 pub struct SettingsAccount {

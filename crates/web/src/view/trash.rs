@@ -6,6 +6,7 @@ use model::PinId;
 use super::card::Empty;
 use super::page::Page;
 use super::picture::{Picture, Time};
+use super::pin::BoardChoice;
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "trash.html")]
@@ -15,7 +16,7 @@ pub struct Trash {
     pub next_url: Option<String>,
 }
 
-/// POST /pin/{id}/restore brings it back; /pin/{id}/purge deletes it for ever.
+/// POST /pin/{id}/restore (with `to` if its board is gone) brings it back; /pin/{id}/purge deletes it for ever.
 #[derive(Clone, Debug)]
 pub struct TrashedPin {
     pub id: PinId,
@@ -24,6 +25,8 @@ pub struct TrashedPin {
     pub board_name: String,
     /// When it will be gone: "in 12 days".
     pub purged: Time,
+    /// Boards to choose from when its own is gone; empty while it is there.
+    pub restore_to: Vec<BoardChoice>,
 }
 
 impl Trash {

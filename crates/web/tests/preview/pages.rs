@@ -446,6 +446,7 @@ fn personal(all: &mut Vec<Rendered>) {
             picture: picture(at),
             board_name: "Garden & field".into(),
             purged: time("in 12 days"),
+            restore_to: Vec::new(),
         })
         .collect();
     all.push(shown("trash", Trash { page: page("Trash", Nav::Elsewhere), pins, next_url: Some("/trash?bookmark=x".into()) }));
