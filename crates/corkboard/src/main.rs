@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! main.rs       arguments
-//! config.rs     defaults ◀ file ◀ environment ◀ flags
-//! wiring.rs     configuration ─▶ engines ─▶ application
+//! lib.rs        what tests of the whole site start as `serve` does:
+//!   config.rs   defaults ◀ file ◀ environment ◀ flags
+//!   wiring.rs   configuration ─▶ engines ─▶ application
+//!   tasks.rs    the application's background tasks
 //! commands/     serve · status · doctor · user · token · import · demo · config
 //! table.rs      tables for people
 //! ```
 
 mod art;
 mod commands;
-mod config;
 mod table;
-mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::config::{Config, Sources};
+use corkboard::config::{Config, Sources};
+use corkboard::{config, tasks, wiring};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,12 +11,12 @@ use anyhow::{Context, bail, ensure};
 use app::App;
 use clap::Args;
 use discovery::{Member, Registry};
-use model::Topic;
 use monitor::Monitor;
-use runtime::{PartState, Shutdown, Supervisor};
+use runtime::{Shutdown, Supervisor};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::tasks::{TaskResult, reason, start_tasks};
 use crate::wiring::{Purpose, live, open_app};
 
 /// How long background tasks may take to come to their end.
@@ -109,43 +109,6 @@ fn local_url(address: SocketAddr) -> String {
     match address.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => format!("http://localhost:{}", address.port()),
         _ => format!("http://{address}"),
-    }
-}
-
-type TaskResult = std::result::Result<(), String>;
-
-fn reason(error: impl std::fmt::Display) -> String {
-    format!("{error:#}")
-}
-
-/// Starts one supervised task of the application.
-fn spawn<Fut>(supervisor: &Supervisor, name: &str, app: &App, work: impl Fn(App, Shutdown) -> Fut + Send + 'static)
-where
-    Fut: Future<Output = TaskResult> + Send + 'static,
-{
-    let (app, shutdown) = (app.clone(), supervisor.shutdown());
-    supervisor.spawn(name, move || work(app.clone(), shutdown.clone()));
-}
-
-fn start_tasks(app: &App, supervisor: &Supervisor, monitor: &Monitor) {
-    for part in ["storage", "events", "jobs", "media", "web"] {
-        app.health.set(part, PartState::Up);
-    }
-    spawn(supervisor, "relay", app, |app, shutdown| async move { app.run_relay(shutdown).await.map_err(reason) });
-    spawn(supervisor, "follow_up", app, |app, shutdown| async move { app.run_follow_up(shutdown).await.map_err(reason) });
-    spawn(supervisor, "feeds", app, |app, shutdown| async move { app.run_feeds(shutdown).await.map_err(reason) });
-    spawn(supervisor, "search", app, |app, shutdown| async move { app.run_index(shutdown).await.map_err(reason) });
-    spawn(supervisor, "worker", app, |app, shutdown| async move {
-        let name = format!("{}-{}", app.settings.host, std::process::id());
-        app.worker(&name).run(shutdown.receiver()).await;
-        Ok(())
-    });
-    for topic in Topic::ALL {
-        let monitor = monitor.clone();
-        spawn(supervisor, &format!("monitor_{}", topic.as_str()), app, move |app, shutdown| {
-            let monitor = monitor.clone();
-            async move { monitor.run(&app.events, topic, shutdown).await.map_err(reason) }
-        });
     }
 }
 

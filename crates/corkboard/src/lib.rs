@@ -1,0 +1,5 @@
+//! What `corkboard serve` is made of, for tests that start the whole site inside their own process.
+
+pub mod config;
+pub mod tasks;
+pub mod wiring;
