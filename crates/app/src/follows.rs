@@ -6,7 +6,7 @@
 use feeds::Target;
 use model::limits::FOLLOWS_PER_USER_MAX;
 use model::object::Privacy;
-use model::{Assoc, BoardId, EventKind, Id, TopicId, UserId};
+use model::{Assoc, BoardId, EventKind, Id, Timestamp, TopicId, UserId};
 use storage::Condition;
 
 use crate::compose::App;
@@ -42,9 +42,8 @@ impl App {
     pub async fn follow(&self, viewer: &Viewer, target: Target) -> Result<()> {
         let me = viewer.require()?;
         self.check_followable(viewer, me, target).await?;
-        if self.switch(viewer, me, &follow_switch(target), true).await? {
-            self.feeds.set_follow(me, target, true, self.now()).await?;
-            self.refresh_home(me).await;
+        if let Some(at) = self.switch(viewer, me, &follow_switch(target), true).await? {
+            self.feeds.set_follow(me, target, true, at).await?;
         }
         Ok(())
     }
@@ -90,12 +89,8 @@ impl App {
         self.board(viewer, board).await?;
         let switch =
             Switch { assoc: Assoc::UserLeavesOutBoards, to: board.id(), on: EventKind::BoardLeftOut, off: EventKind::BoardTakenBack };
-        if self.switch(viewer, me, &switch, on).await? {
-            self.feeds.set_left_out(me, board, on).await?;
-            if !on {
-                self.refresh_home(me).await;
-            }
-        }
+        self.switch(viewer, me, &switch, on).await?;
+        self.feeds.set_left_out(me, board, on).await?;
         Ok(())
     }
 
@@ -141,13 +136,15 @@ impl App {
         Ok(())
     }
 
-    /// Writes an edge of the viewer with its event and mirror. Returns whether anything changed.
-    async fn switch(&self, viewer: &Viewer, me: UserId, switch: &Switch, on: bool) -> Result<bool> {
+    /// Writes an edge of the viewer with its event and mirror. Returns the instant of the change, or `None` if nothing changed. The feeds
+    /// tell a follow that came back from one that never went by this instant, so it must be the edge's own.
+    async fn switch(&self, viewer: &Viewer, me: UserId, switch: &Switch, on: bool) -> Result<Option<Timestamp>> {
         let there = self.storage.edges(switch.assoc, me.id(), &[switch.to]).await?[0].is_some();
         if there == on {
-            return Ok(false);
+            return Ok(None);
         }
-        let sequence = on.then_some(self.now().0);
+        let now = self.now();
+        let sequence = on.then_some(now.0);
         let mut plan = Plan::decided_on(me.shard());
         if on {
             plan.decision().require(Condition::CountBelow(switch.assoc, me.id(), FOLLOWS_PER_USER_MAX));
@@ -158,7 +155,7 @@ impl App {
             plan.wish(&[EdgeWish::new(mirror, switch.to, me, sequence)]);
         }
         self.carry_out(plan).await?;
-        Ok(true)
+        Ok(Some(now))
     }
 
     /// Says whether one of the two has blocked the other.

@@ -44,7 +44,7 @@ impl App {
         let mut from_storage = false;
         for _ in 0..ROUNDS_MAX {
             let wanted = size + 1 - views.len();
-            let (candidates, ended) = self.home_candidates(me, before, wanted.max(8), &mut from_storage).await?;
+            let (candidates, ended) = self.home_candidates(me, before, wanted.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
             before = candidates.last().map(|c| (c.at, c.pin)).or(before);
             views.extend(self.present_candidates(viewer, &candidates).await?);
             if ended || views.len() > size {
@@ -103,14 +103,6 @@ impl App {
         self.feeds.fill(user, facts, complete_to).await?;
         metrics::counter!("app_home_feeds_rebuilt_count").increment(1);
         Ok(())
-    }
-
-    /// Rebuilds a feed that is in memory after somebody began to follow something; one that is not is built when it is read.
-    pub(crate) async fn refresh_home(&self, user: UserId) {
-        let rebuilt = async { if self.feeds.home(user, None, 1).await?.present { self.rebuild_home(user).await } else { Ok(()) } };
-        if let Err(error) = rebuilt.await {
-            tracing::warn!(%error, user.id = %user, "a home feed was not rebuilt now");
-        }
     }
 
     /// Merges the newest pins of everything that a person follows, strictly before a position. The second value says from where on

@@ -115,8 +115,9 @@ impl App {
 
     async fn reconcile_follow(&self, event: &Event, assoc: Assoc, to: Option<Id>) -> Result<()> {
         let (Some(actor), Some(target)) = (event.actor, to.and_then(target_of)) else { return Ok(()) };
-        let on = self.has_edge(assoc, actor, target.id()).await?;
-        self.feeds.set_follow(actor, target, on, event.at).await?;
+        let sequence = self.storage.edges(assoc, actor.id(), &[target.id()]).await?[0];
+        // The edge's own instant, not the event's: the event may be of an earlier follow.
+        self.feeds.set_follow(actor, target, sequence.is_some(), sequence.map_or(event.at, model::Timestamp)).await?;
         Ok(())
     }
 
