@@ -28,7 +28,7 @@ impl App {
         let mut before = position(request.after(lists::PUBLIC)?)?;
         let mut views = Vec::with_capacity(size + 1);
         for _ in 0..ROUNDS_MAX {
-            let wanted = (size + 1 - views.len()).max(16);
+            let wanted = (size + 1 - views.len()).clamp(16, model::limits::PAGE_SIZE_MAX);
             let page = self.feeds.public(PublicFeed::Everything, before, wanted).await?;
             before = page.entries.last().map(|entry| (entry.at, entry.pin)).or(before);
             let ids: Vec<Id> = page.entries.iter().map(|entry| entry.pin.id()).collect();

@@ -44,7 +44,8 @@ impl App {
         let mut from_storage = false;
         for _ in 0..ROUNDS_MAX {
             let wanted = size + 1 - views.len();
-            let (candidates, ended) = self.home_candidates(me, before, wanted.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
+            let (candidates, ended) =
+                self.home_candidates(me, before, wanted.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
             before = candidates.last().map(|c| (c.at, c.pin)).or(before);
             views.extend(self.present_candidates(viewer, &candidates).await?);
             if ended || views.len() > size {

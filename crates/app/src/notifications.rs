@@ -165,7 +165,10 @@ impl App {
                 let invited = |board: &Board| viewer.id().is_some_and(|me| board.collaborators.iter().any(|c| c.user == me));
                 self.object::<Board>(id)
                     .await?
-                    .filter(|board| may_see_board(board, viewer) || (board.active && invited(&board.data) && (board.data.privacy != Privacy::Secret || viewer.sees_secret)))
+                    .filter(|board| {
+                        may_see_board(board, viewer)
+                            || (board.active && invited(&board.data) && (board.data.privacy != Privacy::Secret || viewer.sees_secret))
+                    })
                     .map(Subject::Board)
             }
             _ => Some(Subject::Person),

@@ -84,7 +84,15 @@ impl App {
 
     /// Lists all sections of a board in its owner's order.
     pub async fn all_sections(&self, viewer: &Viewer, board: BoardId) -> Result<Vec<Arc<Stored<Section>>>> {
-        Ok(self.sections_of(viewer, board, &PageRequest::first(limits::PAGE_SIZE_MAX)).await?.items)
+        let (mut request, mut all) = (PageRequest::first(limits::PAGE_SIZE_MAX), Vec::new());
+        loop {
+            let page = self.sections_of(viewer, board, &request).await?;
+            all.extend(page.items);
+            request.bookmark = page.bookmark;
+            if request.bookmark.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     /// Lists sections of a board in its owner's order.

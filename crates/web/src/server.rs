@@ -6,6 +6,7 @@ use app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use axum::routing::any;
 use runtime::Health;
 
 use crate::{api, limits, observe, routes, security};
@@ -45,6 +46,7 @@ pub fn router(web: Web) -> Router {
     Router::new()
         .merge(routes::router())
         .nest("/v5", api::router(&web))
+        .route("/v5/", any(api::not_found))
         .fallback(routes::errors::not_found)
         .method_not_allowed_fallback(routes::errors::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

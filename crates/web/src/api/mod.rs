@@ -22,8 +22,10 @@ pub mod terms;
 pub mod users;
 
 use axum::Router;
-use axum::http::{Method, StatusCode, Uri};
+use axum::extract::OriginalUri;
+use axum::http::{Method, StatusCode};
 use axum::middleware;
+use axum::routing::any;
 
 use crate::server::Web;
 use respond::Failure;
@@ -38,18 +40,22 @@ pub fn router(web: &Web) -> Router<Web> {
         .merge(search::router())
         .merge(terms::router())
         .merge(extensions::router())
+        // Routes, not only a fallback: the site's own '/{username}/…' would take what is unknown below '/v5/' otherwise.
+        .route("/", any(not_found))
+        .route("/{*path}", any(not_found))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(web.clone(), auth::authenticate))
         .layer(middleware::from_fn(respond::json_errors))
 }
 
-async fn not_found(uri: Uri) -> Failure {
+/// Answers for whatever there is not below `/v5`.
+pub async fn not_found(OriginalUri(uri): OriginalUri) -> Failure {
     let path: String = uri.path().chars().take(200).collect();
     Failure::of_status(StatusCode::NOT_FOUND, format!("There is no '{path}' in this API."))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Failure {
+async fn method_not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> Failure {
     let path: String = uri.path().chars().take(200).collect();
     Failure::of_status(StatusCode::METHOD_NOT_ALLOWED, format!("'{path}' does not take {method}."))
 }

@@ -169,3 +169,33 @@ pub async fn json_errors(request: Request, next: Next) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn panics_and_plain_texts_become_json() {
+        async fn panics() -> &'static str {
+            panic!("on purpose")
+        }
+        let router = Router::new()
+            .route("/panic", get(panics))
+            .route("/plain", get(|| async { (StatusCode::BAD_GATEWAY, "oh") }))
+            .route("/good", get(|| async { "good" }))
+            .layer(axum::middleware::from_fn(json_errors));
+        for (path, status, code) in [("/panic", 500, 500), ("/plain", 502, 502)] {
+            let request = axum::http::Request::get(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status);
+            let body: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 1_000).await.unwrap()).unwrap();
+            assert_eq!(body["code"], code);
+        }
+        let request = axum::http::Request::get("/good").body(Body::empty()).unwrap();
+        assert_eq!(router.oneshot(request).await.unwrap().status(), 200);
+    }
+}

@@ -17,6 +17,9 @@ use super::shapes::{self, List};
 use crate::present::user_id;
 use crate::server::Web;
 
+/// Followed topics that are listed, the newest ones.
+const TOPICS_READ_MAX: usize = 5_000;
+
 pub fn router() -> Router<Web> {
     Router::new()
         .route("/user_account", get(account))
@@ -79,7 +82,7 @@ async fn unfollow(State(web): State<Web>, access: Access, Path(username): Path<S
 async fn interests(State(web): State<Web>, access: Access, Path(username): Path<String>, params: Params) -> Answer {
     let viewer = access.viewer(READ_ACCOUNT)?;
     let user = person(&web, &viewer, &username).await?;
-    let topics = web.app.topics_followed_by(&viewer, user_id(&user), model::limits::FOLLOWS_PER_USER_MAX as usize).await?;
+    let topics = web.app.topics_followed_by(&viewer, user_id(&user), TOPICS_READ_MAX).await?;
     let page = sliced(topics, &params.page()?)?;
     ok(&List::of(page, |topic| shapes::interest(&topic, &web.app.settings.base_url)))
 }
