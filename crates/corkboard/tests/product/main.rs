@@ -1,0 +1,6 @@
+//! The whole site in one process: every role on its embedded engine, in a folder of its own, driven through HTTP and through the
+//! application. Each test ends with [`site::Site::finish`], which fails on anything left over.
+
+mod home;
+mod site;
+mod trash;
