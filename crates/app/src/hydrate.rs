@@ -65,6 +65,8 @@ pub const COVER_PINS: usize = 4;
 
 /// Reads of candidates for one page before it is given up to be filled: bounds the work when nearly everything is hidden.
 const FILL_ROUNDS_MAX: usize = 40;
+/// Candidates read in one of these rounds.
+const FILL_STEP_MAX: usize = 500;
 
 /// What page of a list is wanted.
 #[derive(Clone, Debug, Default)]
@@ -202,10 +204,12 @@ impl App {
         let size = request.size()?;
         let mut after = request.after_edge(lists::of_assoc(assoc))?;
         let mut items: Vec<(Edge, PinView)> = Vec::with_capacity(size + 1);
+        let (mut wanted, mut ended) = ((size + 1).max(32), false);
         for _ in 0..FILL_ROUNDS_MAX {
-            let wanted = (size + 1).max(32);
             let edges = self.storage.range(assoc, from, Range { after, limit: wanted, order: Order::Descending }).await?;
-            let ended = edges.len() < wanted;
+            ended = edges.len() < wanted;
+            // Where much is hidden, larger steps find the rest sooner.
+            wanted = (wanted * 2).min(FILL_STEP_MAX.max(size + 1));
             after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
             let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
             let mut views = self.hydrate(viewer, &ids, strictness).await?.into_iter().peekable();
@@ -218,7 +222,13 @@ impl App {
                 break;
             }
         }
-        Ok(page_of(items, size, lists::of_assoc(assoc)))
+        let last = items.len() <= size;
+        let mut page = page_of(items, size, lists::of_assoc(assoc));
+        if last && !ended {
+            // Given up, not ended: the next page goes on from here.
+            page.bookmark = after.map(|(position, id)| Bookmark { list: lists::of_assoc(assoc), position, id: id.as_u64() }.encode());
+        }
+        Ok(page)
     }
 
     /// Reads a page of people along an association.

@@ -12,7 +12,7 @@ use storage::{Batch, Order, Range};
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
-use crate::hydrate::{Page, PageRequest, PinView, Strictness};
+use crate::hydrate::{BoardCard, Page, PageRequest, PinView, Strictness, lists, page_of};
 use crate::jobs;
 use crate::viewer::Viewer;
 
@@ -101,6 +101,28 @@ impl App {
         let boards = self.objects::<model::Board>(&ids).await?.into_iter().flatten();
         let shown = boards.filter(|board| crate::viewer::may_list_board(board, viewer)).collect();
         self.board_cards(viewer, shown).await
+    }
+
+    /// Lists the boards that a person follows, the newest follow first, page by page.
+    pub async fn boards_followed_page(&self, viewer: &Viewer, user: UserId, request: &PageRequest) -> Result<Page<BoardCard>> {
+        self.user(viewer, user).await?;
+        let (size, assoc) = (request.size()?, Assoc::UserFollowsBoards);
+        let mut after = request.after_edge(lists::of_assoc(assoc))?;
+        let mut items = Vec::with_capacity(size + 1);
+        loop {
+            let edges = self.storage.range(assoc, user.id(), Range { after, limit: size + 1, order: Order::Descending }).await?;
+            let ended = edges.len() <= size;
+            after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
+            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
+            let boards = self.objects::<model::Board>(&ids).await?;
+            let shown = edges.into_iter().zip(boards).filter_map(|(edge, board)| Some((edge, board?)));
+            items.extend(shown.filter(|(_, board)| crate::viewer::may_list_board(board, viewer)));
+            if ended || items.len() > size {
+                break;
+            }
+        }
+        let page = page_of(items, size, lists::of_assoc(assoc));
+        Ok(Page { items: self.board_cards(viewer, page.items).await?, bookmark: page.bookmark })
     }
 
     /// Lists the people whom the viewer has blocked or muted.

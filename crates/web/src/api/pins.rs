@@ -1,6 +1,6 @@
 //! `/pins`, `/pins/{id}`, `/pins/{id}/save`.
 
-use app::hydrate::Page;
+use app::hydrate::{Page, Strictness};
 use app::pictures::StoredPicture;
 use app::pins::{NewPin, PinEdit, PinText, Place, Source};
 use app::{PinView, Viewer, What};
@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::object::Privacy;
-use model::{PinId, User, UserId};
+use model::{Id, PinId, User, UserId};
 use serde::Deserialize;
 
 use super::auth::{Access, READ_PINS, WRITE_PINS};
@@ -31,14 +31,19 @@ pub fn router() -> Router<Web> {
         .route("/pins/{pin_id}/save", post(save))
 }
 
-/// Makes the shapes of pins, with the owners of their boards.
+/// Makes the shapes of pins, with the owners of their boards, and with what they were saved from as far as the viewer may see that.
 pub async fn pin_shapes(web: &Web, viewer: &Viewer, views: &[PinView]) -> Result<Vec<PinShape>, Failure> {
     let foreign = views.iter().filter(|view| view.board.data.owner != view.pin.data.owner);
     let owners = web.app.by_id::<User>(foreign.map(|view| view.board.data.owner.id())).await?;
+    let mut parents: Vec<Id> = views.iter().filter_map(|view| view.pin.data.parent.map(Id::from)).collect();
+    parents.sort_unstable();
+    parents.dedup();
+    let parents = web.app.hydrate(viewer, &parents, Strictness::Opened).await?;
     let base_url = &web.app.settings.base_url;
     let shape = |view: &PinView| {
         let owner = owners.get(&view.board.data.owner.id()).unwrap_or(&view.owner);
-        shapes::pin(view, owner, viewer.id(), base_url)
+        let parent = view.pin.data.parent.filter(|parent| parents.iter().any(|seen| seen.pin.id == parent.id()));
+        shapes::pin(view, owner, parent, viewer.id(), base_url)
     };
     Ok(views.iter().map(shape).collect())
 }

@@ -160,8 +160,8 @@ fn pin_media(picture: &Picture, base_url: &str) -> PinMedia {
     PinMedia { media_type: "image", images }
 }
 
-/// Shows a pin. Its board may be somebody else's.
-pub fn pin(view: &PinView, board_owner: &Stored<User>, viewer: Option<UserId>, base_url: &str) -> PinShape {
+/// Shows a pin. Its board may be somebody else's; `parent` is what it was saved from, if the viewer may see that.
+pub fn pin(view: &PinView, board_owner: &Stored<User>, parent: Option<PinId>, viewer: Option<UserId>, base_url: &str) -> PinShape {
     let data = &view.pin.data;
     PinShape {
         id: view.id(),
@@ -175,7 +175,7 @@ pub fn pin(view: &PinView, board_owner: &Stored<User>, viewer: Option<UserId>, b
         board_section_id: data.section,
         board_owner: Username::of(board_owner),
         pinner: Username::of(&view.owner),
-        parent_pin_id: data.parent,
+        parent_pin_id: parent,
         media: pin_media(&data.picture, base_url),
         creative_type: "REGULAR",
         is_owner: viewer == Some(data.owner),

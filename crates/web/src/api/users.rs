@@ -61,8 +61,10 @@ async fn following(State(web): State<Web>, access: Access, params: Params) -> An
 
 async fn following_boards(State(web): State<Web>, access: Access, params: Params) -> Answer {
     let viewer = access.viewer(READ_ACCOUNT)?;
-    let boards = web.app.boards_followed_by(&viewer, viewer.require()?).await?;
-    ok(&board_list(&web, &access, sliced(boards, &params.page()?)?).await)
+    let me = viewer.require()?;
+    let read = async |request: PageRequest| web.app.boards_followed_page(&viewer, me, &request).await;
+    let page = filled(&params.page()?, |_| true, read).await?;
+    ok(&board_list(&web, &access, page).await)
 }
 
 async fn follow(State(web): State<Web>, access: Access, Path(username): Path<String>) -> Answer {

@@ -109,6 +109,10 @@ async fn people_follow_people_boards_and_topics() {
     let account = bob.get("/user_account").await.with(200);
     assert_eq!((&account["username"], &account["following_count"]), (&json!("bob"), &json!(2)));
     assert_eq!(ada.get(&format!("/boards/{board}")).await.with(200)["follower_count"], 1);
+    let more = ada.board("More lamps", "PUBLIC").await;
+    bob.post(&format!("/user_account/following/boards/{more}"), json!({})).await.with(204);
+    assert_eq!(bob.all("/user_account/following/boards", 1).await.len(), 2);
+    bob.delete(&format!("/user_account/following/boards/{more}")).await.with(204);
     for path in ["ada".to_owned(), format!("boards/{board}"), "topics/still_life".to_owned()] {
         bob.delete(&format!("/user_account/following/{path}")).await.with(204);
     }

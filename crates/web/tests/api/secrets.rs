@@ -174,6 +174,38 @@ async fn other_people_s_secret_boards_don_t_exist() {
 }
 
 #[tokio::test]
+async fn a_pin_saved_from_a_secret_board_does_not_tell_where_from() {
+    let site = Site::open().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let kept = keep(&site, &ada).await;
+    let saved = ada.post(&format!("/pins/{}/save", kept.secret_pin), json!({ "board_id": kept.open })).await.with(201);
+    assert_eq!(saved["parent_pin_id"], json!(kept.secret_pin));
+    let path = format!("/pins/{}", text(&saved["id"]));
+    for caller in [&bob, &site.token(ada.user, PLAIN).await] {
+        assert_eq!(caller.get(&path).await.with(200)["parent_pin_id"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn a_long_run_of_hidden_pins_is_no_end() {
+    let site = Site::open().await;
+    let ada = site.person("ada").await;
+    let kept = keep(&site, &ada).await;
+    // Far more of them, and newer, than one step of a list reads.
+    let first = site.app.object::<model::Pin>(kept.secret_pin.parse::<model::PinId>().unwrap()).await.unwrap().unwrap();
+    let mut batch = storage::Batch::on(first.id.shard());
+    for n in 0..3_000 {
+        let id = site.app.new_id::<model::PinId>(first.id.shard(), model::Kind::Pin).await.unwrap();
+        let at = first.data.at.plus(1_000 + n);
+        batch.create(id.id(), &model::Pin { at, ..first.data.clone() }).map(model::Assoc::UserHasPins, ada.user.id(), id.id(), at.0);
+    }
+    site.app.commit(batch).await.unwrap();
+    let plain = site.token(ada.user, PLAIN).await;
+    assert_eq!(plain.ids("/pins").await, [kept.open_pin.clone()]);
+    assert_eq!(plain.all("/pins", 1).await.len(), 1);
+}
+
+#[tokio::test]
 async fn invitations_to_secret_boards_show_to_tokens_with_secret_scopes_only() {
     let site = Site::open().await;
     let (ada, bob) = (site.person("ada").await, site.person("bob").await);
