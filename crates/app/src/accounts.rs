@@ -310,7 +310,7 @@ impl App {
     pub async fn ask_password_reset(&self, viewer: &Viewer, email: &str) -> Result<()> {
         let email = check_email(email)?;
         let Some(name) = self.storage.name(NameKind::Email, &email).await? else { return Ok(()) };
-        let Some(user) = self.fresh::<User>(name.id).await?.filter(|user| stands(user)) else { return Ok(()) };
+        let Some(user) = self.fresh::<User>(name.id).await?.filter(stands) else { return Ok(()) };
         let secret = new_secret();
         let reset = PasswordReset { secret_hash: hash_secret(&secret), expires_at: self.now().plus(RESET_LIFETIME_MS) };
         let mut batch = Batch::on(user.id.shard());
@@ -330,7 +330,7 @@ impl App {
         let bad = || Error::invalid("token", "This link does not work any more. Ask for a new one.");
         let (id, secret) = token.split_once('.').ok_or_else(bad)?;
         let id: UserId = id.parse().map_err(|_| bad())?;
-        let user = self.fresh::<User>(id).await?.filter(|user| stands(user)).ok_or_else(bad)?;
+        let user = self.fresh::<User>(id).await?.filter(stands).ok_or_else(bad)?;
         let reset = user.data.password_reset.as_ref().ok_or_else(bad)?;
         if !secret_matches(secret, &reset.secret_hash) || reset.expires_at <= self.now() {
             return Err(bad());

@@ -205,7 +205,7 @@ impl App {
         plan.decision()
             .require(Condition::Version(board.id(), stored.version))
             .delete(board.id())
-            .release(NameKind::BoardSlug, &slug_key(stored.data.owner, &stored.data.slug), board.id())
+            .release(NameKind::BoardSlug, slug_key(stored.data.owner, &stored.data.slug), board.id())
             .unmap(Assoc::UserHasBoards, stored.data.owner.id(), board.id())
             .emit(self.event(EventKind::BoardDeleted, viewer, vec![board.id(), stored.data.owner.id()]));
         for collaborator in &stored.data.collaborators {
@@ -278,7 +278,7 @@ impl App {
     /// Reads all boards of a person that the viewer may have listed, with their sequence, in order. A person has few enough for that.
     pub async fn all_boards_of(&self, viewer: &Viewer, owner: UserId) -> Result<Vec<(i64, Arc<Stored<Board>>)>> {
         let range = Range { after: None, limit: BOARDS_PER_USER_MAX as usize, order: Order::Descending };
-        let mut edges = self.storage.range(Assoc::UserHasBoards, owner.id(), range.clone()).await?;
+        let mut edges = self.storage.range(Assoc::UserHasBoards, owner.id(), range).await?;
         edges.extend(self.storage.range(Assoc::UserJoinsBoards, owner.id(), range).await?);
         edges.sort_by_key(|edge| std::cmp::Reverse((edge.sequence, edge.to)));
         let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();

@@ -178,11 +178,12 @@ fn queue_row(queue: &QueueStatus, now: Timestamp) -> QueueRow {
 }
 
 fn span_text(milliseconds: i64) -> String {
-    match milliseconds {
-        ..Timestamp::MINUTE => format!("{} s", milliseconds.max(0) / 1_000),
-        ..Timestamp::HOUR => format!("{} min", milliseconds / Timestamp::MINUTE),
-        ..Timestamp::DAY => format!("{} h", milliseconds / Timestamp::HOUR),
-        _ => format!("{} days", milliseconds / Timestamp::DAY),
+    let past = milliseconds.max(0);
+    match past {
+        _ if past < Timestamp::MINUTE => format!("{} s", past / 1_000),
+        _ if past < Timestamp::HOUR => format!("{} min", past / Timestamp::MINUTE),
+        _ if past < Timestamp::DAY => format!("{} h", past / Timestamp::HOUR),
+        _ => format!("{} days", past / Timestamp::DAY),
     }
 }
 

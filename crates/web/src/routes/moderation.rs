@@ -64,6 +64,10 @@ async fn reports_page(State(web): State<Web>, context: Context, Query(query): Qu
         // What several people report is decided once.
         if let Some((_, row)) = rows.iter_mut().find(|(id, _)| !decided && *id == subject) {
             row.count += 1;
+            let note = &report.report.data.note;
+            if !note.is_empty() {
+                row.note = [row.note.as_str(), note].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
+            }
             continue;
         }
         rows.push((subject, report_row(&web, &context, &report, now).await.told(&web, &context)?));

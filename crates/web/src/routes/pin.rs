@@ -4,7 +4,7 @@ use app::boards::NewBoard;
 use app::pins::{PinEdit, Place};
 use app::{Error, PinView};
 use axum::Router;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Form, Query, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use model::{Assoc, BoardId, CommentId, PinId, Section, SectionId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::address::At;
 use super::home::{ListQuery, pin_cards};
 use super::social::came_from;
 use crate::context::{Context, FlashNote};
@@ -52,7 +53,7 @@ pub fn router() -> Router<Web> {
         .route("/comment/{id}/unlike", post(unlike_comment))
 }
 
-async fn show(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn show(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     let view = web.app.pin(&context.viewer, id).await.told(&web, &context)?;
     let pin = pin_detail(&web, &context, &view).await.told(&web, &context)?;
     let comments = comments_view(&web, &context, id, &ListQuery::default(), None).await.told(&web, &context)?;
@@ -227,15 +228,15 @@ async fn picker_answer(web: &Web, context: &Context, id: PinId, action: SaveActi
     Ok(page(context, &view))
 }
 
-async fn save_page(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn save_page(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     picker_answer(&web, &context, id, SaveAction::Save, FormErrors::none()).await
 }
 
-async fn move_page(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn move_page(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     picker_answer(&web, &context, id, SaveAction::Move, FormErrors::none()).await
 }
 
-async fn copy_page(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn copy_page(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     picker_answer(&web, &context, id, SaveAction::Copy, FormErrors::none()).await
 }
 
@@ -301,15 +302,15 @@ async fn put(web: &Web, context: &Context, id: PinId, form: &PlaceForm, action: 
     Ok(done_with(context, json!({ "message": message, "board": name, "url": url, "undo": undo }), &format!("/pin/{}", view.id()), &note))
 }
 
-async fn save(State(web): State<Web>, context: Context, Path(id): Path<PinId>, Form(form): Form<PlaceForm>) -> Answer {
+async fn save(State(web): State<Web>, context: Context, At(id): At<PinId>, Form(form): Form<PlaceForm>) -> Answer {
     put(&web, &context, id, &form, SaveAction::Save).await
 }
 
-async fn move_pin(State(web): State<Web>, context: Context, Path(id): Path<PinId>, Form(form): Form<PlaceForm>) -> Answer {
+async fn move_pin(State(web): State<Web>, context: Context, At(id): At<PinId>, Form(form): Form<PlaceForm>) -> Answer {
     put(&web, &context, id, &form, SaveAction::Move).await
 }
 
-async fn copy(State(web): State<Web>, context: Context, Path(id): Path<PinId>, Form(form): Form<PlaceForm>) -> Answer {
+async fn copy(State(web): State<Web>, context: Context, At(id): At<PinId>, Form(form): Form<PlaceForm>) -> Answer {
     put(&web, &context, id, &form, SaveAction::Copy).await
 }
 
@@ -351,12 +352,12 @@ async fn edit_view(web: &Web, context: &Context, id: PinId, form: Option<EditFor
     Ok(page(context, &view))
 }
 
-async fn edit_page(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn edit_page(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     context.viewer.require().told(&web, &context)?;
     edit_view(&web, &context, id, None, FormErrors::none()).await
 }
 
-async fn edit(State(web): State<Web>, context: Context, Path(id): Path<PinId>, Form(form): Form<EditForm>) -> Answer {
+async fn edit(State(web): State<Web>, context: Context, At(id): At<PinId>, Form(form): Form<EditForm>) -> Answer {
     let change = PinEdit {
         title: Some(form.title.clone()),
         description: Some(form.description.clone()),
@@ -370,7 +371,7 @@ async fn edit(State(web): State<Web>, context: Context, Path(id): Path<PinId>, F
     }
 }
 
-async fn delete(State(web): State<Web>, context: Context, Path(id): Path<PinId>) -> Answer {
+async fn delete(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     let view = web.app.pin(&context.viewer, id).await.told(&web, &context)?;
     web.app.trash_pin(&context.viewer, id).await.told(&web, &context)?;
     let board = board_ref(&web, &context, view.pin.data.board, None).await.told(&web, &context)?;
@@ -380,7 +381,7 @@ async fn delete(State(web): State<Web>, context: Context, Path(id): Path<PinId>)
     Ok(done_with(&context, json!({ "message": note.text, "undo": undo }), &back, &note))
 }
 
-async fn restore(State(web): State<Web>, context: Context, Path(id): Path<PinId>, body: String) -> Answer {
+async fn restore(State(web): State<Web>, context: Context, At(id): At<PinId>, body: String) -> Answer {
     // Undo sends no form at all; the trash page sends the board to restore to.
     let to = url::form_urlencoded::parse(body.as_bytes()).find(|(key, _)| key == "to").map(|(_, value)| value.into_owned());
     let place = to.and_then(|to| parse_board_choice(&to)).map(|(board, section)| Place { board, section });
@@ -397,11 +398,11 @@ async fn set_like(web: &Web, context: &Context, headers: &HeaderMap, id: PinId, 
     Ok(redirect(&came_from(headers)))
 }
 
-async fn like(State(web): State<Web>, context: Context, headers: HeaderMap, Path(id): Path<PinId>) -> Answer {
+async fn like(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<PinId>) -> Answer {
     set_like(&web, &context, &headers, id, true).await
 }
 
-async fn unlike(State(web): State<Web>, context: Context, headers: HeaderMap, Path(id): Path<PinId>) -> Answer {
+async fn unlike(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<PinId>) -> Answer {
     set_like(&web, &context, &headers, id, false).await
 }
 
@@ -443,7 +444,7 @@ fn comment_view(context: &Context, pin: PinId, view: app::comments::CommentView,
     }
 }
 
-async fn comments(State(web): State<Web>, context: Context, Path(pin): Path<PinId>, Query(query): Query<ListQuery>) -> Answer {
+async fn comments(State(web): State<Web>, context: Context, At(pin): At<PinId>, Query(query): Query<ListQuery>) -> Answer {
     if !context.by_script() && query.bookmark.is_none() {
         return Ok(redirect(&format!("/pin/{pin}#comments")));
     }
@@ -457,7 +458,7 @@ struct CommentForm {
     parent: String,
 }
 
-async fn add_comment(State(web): State<Web>, context: Context, Path(pin): Path<PinId>, Form(form): Form<CommentForm>) -> Answer {
+async fn add_comment(State(web): State<Web>, context: Context, At(pin): At<PinId>, Form(form): Form<CommentForm>) -> Answer {
     let added = async {
         web.limit(&context, Category::Write)?;
         web.app.add_comment(&context.viewer, pin, &form.text, form.parent.parse().ok()).await
@@ -475,7 +476,7 @@ async fn add_comment(State(web): State<Web>, context: Context, Path(pin): Path<P
     Ok(html(&comments_view(&web, &context, pin, &ListQuery::default(), refused).await.told(&web, &context)?))
 }
 
-async fn delete_comment(State(web): State<Web>, context: Context, Path(id): Path<CommentId>) -> Answer {
+async fn delete_comment(State(web): State<Web>, context: Context, At(id): At<CommentId>) -> Answer {
     let pin = web.app.comment(&context.viewer, id).await.told(&web, &context)?.data.pin;
     web.app.delete_comment(&context.viewer, id).await.told(&web, &context)?;
     if !context.by_script() {
@@ -492,10 +493,10 @@ async fn set_comment_like(web: &Web, context: &Context, headers: &HeaderMap, id:
     Ok(redirect(&came_from(headers)))
 }
 
-async fn like_comment(State(web): State<Web>, context: Context, headers: HeaderMap, Path(id): Path<CommentId>) -> Answer {
+async fn like_comment(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<CommentId>) -> Answer {
     set_comment_like(&web, &context, &headers, id, true).await
 }
 
-async fn unlike_comment(State(web): State<Web>, context: Context, headers: HeaderMap, Path(id): Path<CommentId>) -> Answer {
+async fn unlike_comment(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<CommentId>) -> Answer {
     set_comment_like(&web, &context, &headers, id, false).await
 }

@@ -1,12 +1,13 @@
 //! Following, leaving out, blocking, muting: toggles that stand on many pages.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::routing::post;
 use feeds::Target;
 use model::{BoardId, UserId};
 
+use super::address::At;
 use crate::context::Context;
 use crate::limits::Category;
 use crate::respond::{Answer, Told, done};
@@ -41,7 +42,7 @@ fn target(kind: &str, id: &str) -> app::Result<Target> {
     }
 }
 
-async fn follow(State(web): State<Web>, context: Context, headers: HeaderMap, Path((kind, id)): Path<(String, String)>) -> Answer {
+async fn follow(State(web): State<Web>, context: Context, headers: HeaderMap, At((kind, id)): At<(String, String)>) -> Answer {
     let result = async {
         web.limit(&context, Category::Write)?;
         web.app.follow(&context.viewer, target(&kind, &id)?).await
@@ -50,7 +51,7 @@ async fn follow(State(web): State<Web>, context: Context, headers: HeaderMap, Pa
     Ok(done(&context, &came_from(&headers)))
 }
 
-async fn unfollow(State(web): State<Web>, context: Context, headers: HeaderMap, Path((kind, id)): Path<(String, String)>) -> Answer {
+async fn unfollow(State(web): State<Web>, context: Context, headers: HeaderMap, At((kind, id)): At<(String, String)>) -> Answer {
     let result = async { web.app.unfollow(&context.viewer, target(&kind, &id)?).await };
     result.await.told(&web, &context)?;
     Ok(done(&context, &came_from(&headers)))
@@ -61,30 +62,30 @@ async fn set_left_out(web: &Web, context: &Context, headers: &HeaderMap, board: 
     Ok(done(context, &came_from(headers)))
 }
 
-async fn leave_out(State(web): State<Web>, context: Context, headers: HeaderMap, Path(board): Path<BoardId>) -> Answer {
+async fn leave_out(State(web): State<Web>, context: Context, headers: HeaderMap, At(board): At<BoardId>) -> Answer {
     set_left_out(&web, &context, &headers, board, true).await
 }
 
-async fn take_back(State(web): State<Web>, context: Context, headers: HeaderMap, Path(board): Path<BoardId>) -> Answer {
+async fn take_back(State(web): State<Web>, context: Context, headers: HeaderMap, At(board): At<BoardId>) -> Answer {
     set_left_out(&web, &context, &headers, board, false).await
 }
 
-async fn block(State(web): State<Web>, context: Context, headers: HeaderMap, Path(user): Path<UserId>) -> Answer {
+async fn block(State(web): State<Web>, context: Context, headers: HeaderMap, At(user): At<UserId>) -> Answer {
     web.app.block(&context.viewer, user).await.told(&web, &context)?;
     Ok(done(&context, &came_from(&headers)))
 }
 
-async fn unblock(State(web): State<Web>, context: Context, headers: HeaderMap, Path(user): Path<UserId>) -> Answer {
+async fn unblock(State(web): State<Web>, context: Context, headers: HeaderMap, At(user): At<UserId>) -> Answer {
     web.app.unblock(&context.viewer, user).await.told(&web, &context)?;
     Ok(done(&context, &came_from(&headers)))
 }
 
-async fn mute(State(web): State<Web>, context: Context, headers: HeaderMap, Path(user): Path<UserId>) -> Answer {
+async fn mute(State(web): State<Web>, context: Context, headers: HeaderMap, At(user): At<UserId>) -> Answer {
     web.app.mute(&context.viewer, user, true).await.told(&web, &context)?;
     Ok(done(&context, &came_from(&headers)))
 }
 
-async fn unmute(State(web): State<Web>, context: Context, headers: HeaderMap, Path(user): Path<UserId>) -> Answer {
+async fn unmute(State(web): State<Web>, context: Context, headers: HeaderMap, At(user): At<UserId>) -> Answer {
     web.app.mute(&context.viewer, user, false).await.told(&web, &context)?;
     Ok(done(&context, &came_from(&headers)))
 }

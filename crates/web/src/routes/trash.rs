@@ -29,12 +29,16 @@ pub fn router() -> Router<Web> {
 async fn list(State(web): State<Web>, context: Context, Query(query): Query<ListQuery>) -> Answer {
     let found = web.app.trash(&context.viewer, &query.request()).await.told(&web, &context)?;
     let boards = web.app.by_id::<Board>(found.items.iter().map(|pin| pin.data.board.id())).await.told(&web, &context)?;
-    let choices = board_choices(&web, &context, false).await.told(&web, &context)?;
+    let mut choices: Option<Vec<BoardChoice>> = None;
     let mut pins = Vec::with_capacity(found.items.len());
     for pin in found.items.iter().filter(|pin| pin.active) {
         let restorable = web.app.can_restore(&context.viewer, pin.data.board).await;
+        if !restorable && choices.is_none() {
+            choices = Some(board_choices(&web, &context, false).await.told(&web, &context)?);
+        }
         let board = boards.get(&pin.data.board.id()).map(|board| &**board);
-        pins.push(trashed(&web, &context, pin, board, if restorable { &[] } else { &choices }));
+        let restore_to = choices.as_deref().filter(|_| !restorable).unwrap_or_default();
+        pins.push(trashed(&web, &context, pin, board, restore_to));
     }
     let mut frame = frame(&web, &context, "Trash", Nav::Elsewhere).await;
     frame.unlisted = true;
@@ -57,15 +61,14 @@ fn trashed(web: &Web, context: &Context, pin: &Stored<Pin>, board: Option<&Store
     }
 }
 
-/// Says when something will be, seen from `now`.
+/// Says when something will be, seen from `now`. Begun days and hours count, so that a pin of this minute has its 30 days.
 fn until_words(at: Timestamp, now: Timestamp) -> String {
-    let left = at.since(now);
-    match (left / Timestamp::DAY, left / Timestamp::HOUR) {
-        (2.., _) => format!("in {} days", left / Timestamp::DAY),
-        (1, _) => "in 1 day".into(),
-        (_, 2..) => format!("in {} hours", left / Timestamp::HOUR),
-        (_, 1) => "in 1 hour".into(),
-        _ => "within the hour".into(),
+    let left = at.since(now).max(0);
+    let (days, hours) = (left + Timestamp::DAY - 1, left + Timestamp::HOUR - 1);
+    match (days / Timestamp::DAY, hours / Timestamp::HOUR) {
+        (_, ..=1) => "within the hour".into(),
+        (_, hours @ 2..=24) => format!("in {hours} hours"),
+        (days, _) => format!("in {days} days"),
     }
 }
 
@@ -103,9 +106,16 @@ mod tests {
     #[test]
     fn says_how_long_is_left() {
         let now = Timestamp(1_700_000_000_000);
-        for (hours, text) in
-            [(24 * 30, "in 30 days"), (47, "in 1 day"), (24, "in 1 day"), (23, "in 23 hours"), (1, "in 1 hour"), (0, "within the hour")]
-        {
+        let table = [
+            (24 * 30, "in 30 days"),
+            (24 * 29 + 1, "in 30 days"),
+            (25, "in 2 days"),
+            (24, "in 24 hours"),
+            (2, "in 2 hours"),
+            (1, "within the hour"),
+            (0, "within the hour"),
+        ];
+        for (hours, text) in table {
             assert_eq!(until_words(now.plus(hours * Timestamp::HOUR), now), text);
         }
         assert_eq!(until_words(now.plus(-Timestamp::DAY), now), "within the hour");
