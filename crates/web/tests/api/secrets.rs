@@ -1,5 +1,7 @@
 //! Secret boards and their pins don't exist for tokens without the secret scopes, nor for other people.
 
+use std::slice;
+
 use model::object::Scope;
 use serde_json::{Value, json};
 
@@ -136,13 +138,13 @@ async fn half_of_the_secret_scopes_shows_only_that_half() {
     assert_eq!(board["media"], json!({ "image_cover_url": null, "pin_thumbnail_urls": [] }));
     boards.get(&format!("/boards/{}/pins", kept.secret)).await.refused(404, 40);
     boards.get(&format!("/pins/{}", kept.secret_pin)).await.refused(404, 50);
-    assert_eq!(boards.ids("/pins").await, [kept.open_pin.clone()]);
+    assert_eq!(boards.ids("/pins").await, slice::from_ref(&kept.open_pin));
     boards.patch(&format!("/boards/{}", kept.secret), json!({ "name": "Found" })).await.refused(403, 29);
     boards.put(&format!("/pins/{}/reactions", kept.secret_pin)).await.refused(404, 50);
     let pins = site.token(ada.user, &with(Scope::PinsReadSecret)).await;
     pins.get(&format!("/boards/{}", kept.secret)).await.refused(404, 40);
     pins.get(&format!("/pins/{}", kept.secret_pin)).await.refused(404, 50);
-    assert_eq!(pins.ids("/search/pins?query=garden").await, [kept.open_pin.clone()]);
+    assert_eq!(pins.ids("/search/pins?query=garden").await, slice::from_ref(&kept.open_pin));
     // Reading what is secret is not writing it.
     let reader = [&with(Scope::BoardsReadSecret)[..], &[Scope::PinsReadSecret]].concat();
     let reader = site.token(ada.user, &reader).await;
@@ -164,7 +166,7 @@ async fn other_people_s_secret_boards_don_t_exist() {
     site.settle().await;
     sees_nothing_secret(&bob, &kept).await;
     changes_nothing_secret(&bob, &kept).await;
-    assert_eq!(bob.ids("/home/feed").await, [kept.open_pin.clone()]);
+    assert_eq!(bob.ids("/home/feed").await, slice::from_ref(&kept.open_pin));
     let partner = bob.get("/search/partner/pins?term=garden").await.with(200);
     let found: Vec<&Value> = partner["items"].as_array().unwrap().iter().map(|pin| &pin["id"]).collect();
     assert_eq!(found, [&json!(kept.open_pin)]);
@@ -201,7 +203,7 @@ async fn a_long_run_of_hidden_pins_is_no_end() {
     }
     site.app.commit(batch).await.unwrap();
     let plain = site.token(ada.user, PLAIN).await;
-    assert_eq!(plain.ids("/pins").await, [kept.open_pin.clone()]);
+    assert_eq!(plain.ids("/pins").await, slice::from_ref(&kept.open_pin));
     assert_eq!(plain.all("/pins", 1).await.len(), 1);
 }
 
@@ -222,7 +224,7 @@ async fn invitations_to_secret_boards_show_to_tokens_with_secret_scopes_only() {
     bob.get(&format!("/boards/{}", kept.secret)).await.refused(404, 40);
     bob.post(&format!("{path}/accept"), json!({})).await.with(204);
     assert_eq!(bob.get(&format!("/boards/{}", kept.secret)).await.with(200)["collaborator_count"], 1);
-    assert_eq!(bob.ids("/boards").await, [kept.secret.clone()]);
+    assert_eq!(bob.ids("/boards").await, slice::from_ref(&kept.secret));
     bob.pin(&kept.secret, "from bob", 8).await;
     plain.get(&format!("/boards/{}", kept.secret)).await.refused(404, 40);
     plain.delete(&format!("{path}/bob")).await.refused(404, 40);
