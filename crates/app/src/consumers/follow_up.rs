@@ -49,6 +49,12 @@ impl App {
         self.leave_old_place(id, stored.as_ref().map(|stored| &stored.data), event).await?;
         let Some(stored) = stored.filter(|stored| stored.active) else { return Ok(()) };
         let board = self.storage.get::<Board>(stored.data.board).await?;
+        if stored.data.trashed_at.is_none()
+            && let Some(deleted) = board.as_ref().filter(|board| !board.active)
+        {
+            // It came, or was mended, after its board was deleted: no list of that board leads the board's own job to it any more.
+            return self.trash_with_board(id.id(), deleted).await;
+        }
         let listed = stored.data.trashed_at.is_none() && !stored.data.hidden && board.as_ref().is_some_and(is_listed);
         self.mend_topics(id, &stored.data, listed, event).await?;
         match event.kind {

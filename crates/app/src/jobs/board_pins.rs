@@ -98,7 +98,8 @@ impl App {
         self.commit(batch).await.map(drop)
     }
 
-    async fn trash_with_board(&self, pin: Id, board: &Stored<Board>) -> Result<()> {
+    /// Moves a pin to the trash because its board was deleted; takes away only the edge if the pin is elsewhere by now.
+    pub(crate) async fn trash_with_board(&self, pin: Id, board: &Stored<Board>) -> Result<()> {
         let there = self.fresh::<Pin>(pin).await?.filter(|stored| stored.data.board.id() == board.id && stored.data.trashed_at.is_none());
         match there {
             Some(stored) => {
