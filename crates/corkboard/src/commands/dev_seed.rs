@@ -27,7 +27,7 @@ const PICTURES: u64 = 24;
 
 #[derive(Args)]
 pub struct DevSeedArgs {
-    /// Edges, one `a b` per line, numbered from 1; each is a follow both ways.
+    /// Edges, one `a b` per line, people numbered from 0 or from 1; each is a follow both ways.
     #[arg(long, value_name = "FILE")]
     graph: PathBuf,
     /// Pins of each person.
@@ -50,7 +50,8 @@ pub async fn run(args: &DevSeedArgs, config: &Config) -> anyhow::Result<ExitCode
     let text = std::fs::read_to_string(&args.graph).with_context(|| format!("{} can't be read", args.graph.display()))?;
     let limit = args.people.unwrap_or(usize::MAX);
     let edges: Vec<(usize, usize)> = text.lines().filter_map(edge).filter(|(a, b)| *a <= limit && *b <= limit).collect();
-    let count = edges.iter().map(|(a, b)| *a.max(b)).max().context("the graph has no edge")?;
+    let first = edges.iter().map(|(a, b)| *a.min(b)).min().context("the graph has no edge")?.min(1);
+    let count = edges.iter().map(|(a, b)| *a.max(b)).max().context("the graph has no edge")? + 1 - first;
     let app = tool(config).await?;
     let mut pictures = Vec::new();
     for seed in 0..PICTURES {
@@ -60,7 +61,7 @@ pub async fn run(args: &DevSeedArgs, config: &Config) -> anyhow::Result<ExitCode
     }
     let people: Vec<Seeded> =
         futures_util::stream::iter(0..count).map(|n| person(&app, n, args.pins, &pictures)).buffered(IN_WORK_MAX).try_collect().await?;
-    let follows = edges.iter().flat_map(|(a, b)| [(a - 1, b - 1), (b - 1, a - 1)]);
+    let follows = edges.iter().flat_map(|(a, b)| [(a - first, b - first), (b - first, a - first)]);
     futures_util::stream::iter(follows)
         .map(|(from, to)| {
             let (app, viewer, target) = (&app, &people[from].viewer, people[to].viewer.require());
@@ -81,7 +82,7 @@ pub async fn run(args: &DevSeedArgs, config: &Config) -> anyhow::Result<ExitCode
 fn edge(line: &str) -> Option<(usize, usize)> {
     let mut numbers = line.split_whitespace().map(|word| word.parse::<usize>().ok());
     let (a, b) = (numbers.next()??, numbers.next()??);
-    (a > 0 && b > 0 && a != b).then_some((a, b))
+    (a != b).then_some((a, b))
 }
 
 async fn person(app: &App, n: usize, pin_count: usize, pictures: &[StoredPicture]) -> anyhow::Result<Seeded> {
