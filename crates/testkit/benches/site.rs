@@ -144,11 +144,11 @@ struct Seeded {
 #[derive(Deserialize)]
 struct SeededPerson {
     username: String,
-    /// `name=value` of the session.
-    cookie: String,
-    board_id: String,
+    /// The value of the session's cookie.
+    session: String,
+    board: String,
     /// Pins of this person, whose pictures are stored.
-    pin_ids: Vec<String>,
+    pins: Vec<String>,
 }
 
 /// Seeds a site and tries the rates from below; gives the highest that was held, or the lowest when none was.
@@ -227,7 +227,7 @@ fn seed(site: &Site, graph: &Path) -> anyhow::Result<Seeded> {
     }
     let seeded: Seeded = serde_json::from_slice(&output.stdout).context("what corkboard dev-seed printed")?;
     ensure!(!seeded.people.is_empty(), "corkboard dev-seed made nobody");
-    let incomplete = seeded.people.iter().find(|person| person.pin_ids.is_empty() || !person.cookie.contains('='));
+    let incomplete = seeded.people.iter().find(|person| person.pins.is_empty() || person.session.is_empty());
     ensure!(incomplete.is_none(), "corkboard dev-seed gave {} no pins or no session", incomplete.map_or("", |person| &person.username));
     Ok(seeded)
 }
@@ -241,13 +241,14 @@ fn requests(seeded: Seeded, address: &str) -> RequestMaker {
         let mut random = Random::new(SEED.wrapping_add(index));
         let person = random.pick(&seeded.people);
         let other = random.pick(&seeded.people);
-        let head = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncookie: {}\r\n", person.cookie);
+        let head =
+            |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncookie: session={}\r\n", person.session);
         match random.below(10) {
             0..6 => head("GET", "/") + "\r\n",
             6..9 => head("GET", &format!("/{}", percent_encoded(&other.username))) + "\r\n",
             _ => {
-                let path = format!("/pin/{}/save", random.pick(&other.pin_ids));
-                let body = format!("board_id={}", person.board_id);
+                let path = format!("/pin/{}/save", random.pick(&other.pins));
+                let body = format!("board_id={}", person.board);
                 head("POST", &path)
                     + &format!(
                         "origin: http://{address}\r\nsec-fetch-site: same-origin\r\nx-fragment: state\r\n\

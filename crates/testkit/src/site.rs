@@ -23,6 +23,9 @@ pub const BINARY_VARIABLE: &str = "CORKBOARD_BIN";
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// The site promises to drain in 20 seconds.
 const DRAIN_LIMIT: Duration = Duration::from_secs(40);
+/// All of a test's people come from one address and work without a pause.
+const RATE_LIMIT_VARIABLE: &str = "CORKBOARD_SERVER_RATE_LIMIT_SCALE";
+const RATE_LIMIT_SCALE: &str = "1000";
 const LOG_TAIL_LINES: usize = 40;
 
 /// A running site, or one that was stopped and can be started again.
@@ -94,7 +97,12 @@ impl Site {
         let log = File::options().append(true).open(&log_path)?;
         let listen = if self.base_url.is_empty() { "127.0.0.1:0" } else { self.base_url.trim_start_matches("http://") };
         let mut command = self.command(&["serve", "--listen", listen]);
-        command.args(&self.arguments).env("RUST_BACKTRACE", "1").stdout(log.try_clone()?).stderr(log);
+        command
+            .args(&self.arguments)
+            .env(RATE_LIMIT_VARIABLE, RATE_LIMIT_SCALE)
+            .env("RUST_BACKTRACE", "1")
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let started = Instant::now();
         self.child = Some(command.spawn().with_context(|| format!("starting {}", self.binary.display()))?);
         let outcome = wait_for("the site to be ready", READY_LIMIT, || self.look(path));
