@@ -3,6 +3,7 @@
 use axum::body::Body;
 use model::object::Scope;
 use serde_json::{Value, json};
+use web::limits::{Category, Subject};
 
 use crate::site::{BASE_URL, PLAIN, Site, pin_body, text};
 
@@ -148,25 +149,26 @@ async fn errors_are_json_whatever_fails() {
 async fn a_reached_limit_is_json_with_headers_that_say_when_to_come_back() {
     let site = Site::open().await;
     let (ada, bob) = (site.person("ada").await, site.person("bob").await);
-    let mut before = None;
-    loop {
-        let reply = ada.call("DELETE", "/pins/1", None).await;
-        assert_eq!(reply.header("x-ratelimit-limit"), "600");
-        let remaining: u32 = reply.header("x-ratelimit-remaining").parse().unwrap();
-        assert!(reply.header("x-ratelimit-reset").parse::<u64>().unwrap() >= 1);
+    let first = ada.delete("/pins/1").await;
+    assert_eq!(first.header("x-ratelimit-limit"), "600");
+    assert!((500..600).contains(&first.header("x-ratelimit-remaining").parse().unwrap()));
+    assert!(first.header("x-ratelimit-reset").parse::<u64>().unwrap() >= 1);
+    first.refused(404, 50);
+    let token = site.app.viewer_of_token(ada.token.as_ref().unwrap()).await.unwrap().unwrap().token;
+    let refused = loop {
+        while site.limiter.check(Category::OrgWrite, Subject::Id(token.id().as_u64())).allowed {}
+        // On a slow machine the limit may have given one back in between.
+        let reply = ada.delete("/pins/1").await;
         if reply.status == 429 {
-            assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1);
-            assert_eq!(remaining, 0);
-            reply.refused(429, 8);
-            break;
+            break reply;
         }
-        assert!(before.is_none_or(|before| remaining <= before));
-        before = Some(remaining);
-        reply.refused(404, 50);
-    }
+    };
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(refused.header("x-ratelimit-remaining"), "0");
+    refused.refused(429, 8);
     // Reads are counted apart, and so is everybody else.
     ada.get("/boards").await.with(200);
-    bob.call("DELETE", "/pins/1", None).await.refused(404, 50);
+    bob.delete("/pins/1").await.refused(404, 50);
 }
 
 #[tokio::test]

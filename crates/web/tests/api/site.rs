@@ -38,6 +38,7 @@ impl LiveNumbers for NoNumbers {
 
 pub struct Site {
     pub app: App,
+    pub limiter: Arc<Limiter>,
     router: Router,
     schemas: Schemas,
     consumed: AtomicI64,
@@ -67,15 +68,11 @@ impl Site {
             settings: Settings { base_url: BASE_URL.into(), ..Settings::default() },
         };
         let app = App::new(parts);
-        let web = Web {
-            app: app.clone(),
-            health: Health::default(),
-            live: Arc::new(NoNumbers),
-            limiter: Arc::new(Limiter::new(1)),
-            behind_proxy: false,
-        };
+        let limiter = Arc::new(Limiter::new(1));
+        let web =
+            Web { app: app.clone(), health: Health::default(), live: Arc::new(NoNumbers), limiter: limiter.clone(), behind_proxy: false };
         let consumed = AtomicI64::new(app.events.end(Topic::Activity).await.expect("the log's end"));
-        Site { app, router: web::router(web), schemas: Schemas::read(), consumed, validated: Default::default(), _folder: folder }
+        Site { app, limiter, router: web::router(web), schemas: Schemas::read(), consumed, validated: Default::default(), _folder: folder }
     }
 
     /// Makes a person.
