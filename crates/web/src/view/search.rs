@@ -20,6 +20,18 @@ pub struct Search {
     pub trending: Vec<String>,
 }
 
+/// What the query language offers: an example, and what it finds.
+const TIPS: [(&str, &str); 8] = [
+    ("\"still life\"", "these words together"),
+    ("-winter", "without a word"),
+    ("#gardens", "a topic"),
+    ("by:ada", "a person's pins"),
+    ("board:\"Still life\"", "a board"),
+    ("site:example.org", "a web site"),
+    ("color:green", "a colour"),
+    ("before:2026-01-01", "a time"),
+];
+
 #[derive(Clone, Debug)]
 pub struct Guide {
     pub text: String,

@@ -59,7 +59,10 @@ class Growing {
     more.setAttribute("aria-busy", "true");
     try {
       const { html } = await ask(more.href, { fragment: "cards" });
-      if (html == null || /^\s*<!doctype/i.test(html)) return location.assign(more.href);
+      if (html == null || /^\s*<!doctype/i.test(html)) {
+        if (byHand) return location.assign(more.href);
+        throw new Error("The next page did not come.");
+      }
       const { first, count } = this.add(html);
       announce(count ? `${plural(count, "more", "more")} loaded.` : "That was all.");
       if (byHand) $("a[href]", first ?? document.createElement("p"))?.focus({ preventScroll: true });

@@ -51,7 +51,7 @@ function narrow(popover, words) {
   for (const list of $$(".picker-list > ul", popover)) {
     const none = $$("li", list).every((item) => item.hidden);
     list.hidden = none;
-    if (list.previousElementSibling?.tagName === "H3") list.previousElementSibling.hidden = none;
+    if (list.previousElementSibling?.tagName === "H2") list.previousElementSibling.hidden = none;
   }
 }
 
