@@ -32,13 +32,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "corkboard", version, propagate_version = true)]
 struct Cli {
     #[command(flatten)]
-    common: Common,
+    places: Places,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Args, Clone)]
-struct Common {
+struct Places {
     /// The folder that holds everything: store, pictures, index, log.
     #[arg(long, global = true, value_name = "DIR", default_value = "data", env = "CORKBOARD_DATA_DIR")]
     data: PathBuf,
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or_else(|| Command::Serve(commands::serve::ServeArgs::default()));
-    let sources = Sources { file: cli.common.config, data: cli.common.data, flags: command.flags() };
+    let sources = Sources { file: cli.places.config, data: cli.places.data, flags: command.flags() };
     let config = Config::read(&sources)?;
     if let Command::Config(command) = &command {
         return commands::config::run(command, &config);

@@ -53,6 +53,7 @@ pub const METRICS: [Metric; 5] = [
 
 /// Tells the recorder about all metrics of this crate. Called once by the binary.
 pub fn describe() {
+    sqlite::describe_metrics();
     for metric in METRICS {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.description),

@@ -127,7 +127,6 @@ async fn housekeeping(app: App, limiter: Arc<web::limits::Limiter>, shutdown: Sh
 }
 
 fn describe_metrics() {
-    sqlite::describe_metrics();
     storage::describe_metrics();
     cache::describe_metrics();
     feeds::describe_metrics();

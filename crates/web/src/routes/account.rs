@@ -19,7 +19,7 @@ use super::settings::{changed, settings_frame};
 use crate::context::{Context, FlashNote, SESSION_COOKIE};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, page, redirect_with};
+use crate::respond::{Answer, Told, page, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::settings::{SettingsAccount, SettingsDelete, SettingsTokens, TokenRow};
@@ -98,7 +98,7 @@ async fn account(State(web): State<Web>, context: Context, Form(form): Form<Acco
                 "email" => renamed(errors, "password", "email_password"),
                 _ => renamed(errors, "new_password", "password"),
             };
-            account_view(&web, &context, Some(form), errors).await
+            refused(account_view(&web, &context, Some(form), errors).await)
         }
     }
 }
@@ -143,7 +143,7 @@ async fn make_token(State(web): State<Web>, context: Context, Form(form): Form<V
     match form_errors(made.await).told(&web, &context)? {
         // The secret is shown in this answer and nowhere else, so there is no redirect.
         Ok(secret) => tokens_view(&web, &context, Some(secret), String::new(), FormErrors::none()).await,
-        Err(errors) => tokens_view(&web, &context, None, name, renamed(errors, "scopes", "scope")).await,
+        Err(errors) => refused(tokens_view(&web, &context, None, name, renamed(errors, "scopes", "scope")).await),
     }
 }
 
@@ -206,7 +206,7 @@ async fn delete(State(web): State<Web>, context: Context, Form(form): Form<Delet
             }
             Ok(response)
         }
-        Err(errors) => delete_view(&web, &context, errors).await,
+        Err(errors) => refused(delete_view(&web, &context, errors).await),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::context::{Context, FlashNote, SESSION_COOKIE, is_local_path};
 use crate::limits::Category;
-use crate::respond::{Answer, Told, frame, page, redirect, redirect_with};
+use crate::respond::{Answer, Told, frame, page, redirect, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::auth::{Forgot, LogIn, Reset, SignUp};
@@ -26,13 +26,13 @@ pub fn router() -> Router<Web> {
         .route("/reset", get(reset_page).post(reset))
 }
 
-/// Splits an error of a form into what is shown beside its fields; anything else goes on as a failure.
+/// Splits an error of a form into what is shown beside its fields; anything else goes on as a failure, too many attempts among it, so
+/// that the answer's status and `Retry-After` say so.
 pub fn form_errors<T>(result: app::Result<T>) -> app::Result<Result<T, FormErrors>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(app::Error::Invalid(invalid)) => Ok(Err(FormErrors(vec![invalid]))),
         Err(app::Error::Conflict(message) | app::Error::Forbidden(message)) => Ok(Err(FormErrors(vec![Invalid::new("", message)]))),
-        Err(error @ app::Error::TooMany { .. }) => Ok(Err(FormErrors(vec![Invalid::new("", error.to_string())]))),
         Err(error) => Err(error),
     }
 }
@@ -90,7 +90,7 @@ async fn sign_up(State(web): State<Web>, context: Context, Form(form): Form<Cred
             let note = FlashNote::done("Welcome! Make a board, pin a picture, and follow people whose taste you like.");
             Ok(with_session(&web, redirect_with("/", &note), &cookie))
         }
-        Err(errors) => sign_up_view(&web, &context, &form, errors).await,
+        Err(errors) => refused(sign_up_view(&web, &context, &form, errors).await),
     }
 }
 
@@ -114,7 +114,7 @@ async fn log_in(State(web): State<Web>, context: Context, Form(form): Form<Crede
     };
     match form_errors(signed_in.await).told(&web, &context)? {
         Ok((_, cookie)) => Ok(with_session(&web, redirect(&form.next), &cookie)),
-        Err(errors) => log_in_view(&web, &context, &form, errors).await,
+        Err(errors) => refused(log_in_view(&web, &context, &form, errors).await),
     }
 }
 
@@ -148,7 +148,7 @@ async fn forgot(State(web): State<Web>, context: Context, Form(form): Form<Crede
     };
     match form_errors(asked.await).told(&web, &context)? {
         Ok(()) => forgot_view(&web, &context, form.email, FormErrors::none(), true).await,
-        Err(errors) => forgot_view(&web, &context, form.email, errors, false).await,
+        Err(errors) => refused(forgot_view(&web, &context, form.email, errors, false).await),
     }
 }
 
@@ -183,7 +183,7 @@ async fn reset(State(web): State<Web>, context: Context, Form(form): Form<ResetF
                 }
             }
             let frame = frame(&web, &context, "Set a new password", Nav::Elsewhere).await;
-            Ok(page(&context, &Reset { page: frame, secret: form.secret, errors, expired }))
+            refused(Ok(page(&context, &Reset { page: frame, secret: form.secret, errors, expired })))
         }
     }
 }

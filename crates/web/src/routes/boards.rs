@@ -23,7 +23,7 @@ use super::social::came_from;
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, done_with, frame, html, page, redirect, redirect_with};
+use crate::respond::{Answer, Told, done_with, frame, html, page, redirect, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::board::{BoardHeader, BoardPage, BoardRights, SectionRef};
@@ -267,7 +267,7 @@ async fn create(State(web): State<Web>, context: Context, Form(form): Form<Field
     };
     match form_errors(made.await).told(&web, &context)? {
         Ok(card) => Ok(redirect(&present::board_url(&card.owner, &card.board))),
-        Err(errors) => new_view(&web, &context, form, errors).await,
+        Err(errors) => refused(new_view(&web, &context, form, errors).await),
     }
 }
 
@@ -301,7 +301,7 @@ async fn edit(State(web): State<Web>, context: Context, At(id): At<BoardId>, For
     };
     match form_errors(changed.await).told(&web, &context)? {
         Ok(card) => Ok(redirect_with(&present::board_url(&card.owner, &card.board), &FlashNote::done("The board is changed."))),
-        Err(errors) => edit_view(&web, &context, id, Some(form), errors).await,
+        Err(errors) => refused(edit_view(&web, &context, id, Some(form), errors).await),
     }
 }
 
@@ -427,6 +427,6 @@ async fn merge(State(web): State<Web>, context: Context, At(id): At<BoardId>, Fo
             let text = format!("The pins of {} are moving to {}.", from.board.data.name, into.board.data.name);
             Ok(redirect_with(&into.url, &FlashNote::done(text)))
         }
-        Err(errors) => merge_view(&web, &context, id, errors).await,
+        Err(errors) => refused(merge_view(&web, &context, id, errors).await),
     }
 }

@@ -14,7 +14,7 @@ use super::boards::{open, open_as};
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, done, frame, page, redirect_with};
+use crate::respond::{Answer, Told, done, frame, page, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::board_edit::{CollaboratorRow, Collaborators};
@@ -96,7 +96,7 @@ async fn invite(State(web): State<Web>, context: Context, At(id): At<BoardId>, F
         Err(errors) => {
             // The form shows one field; whatever is wrong stands beside it.
             let errors = FormErrors(errors.0.into_iter().map(|error| model::Invalid::new("login", error.message)).collect());
-            list_view(&web, &context, id, form.login, errors).await
+            refused(list_view(&web, &context, id, form.login, errors).await)
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::pin::{PlaceForm, board_choices};
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
-use crate::respond::{Answer, Told, frame, html, page, redirect_with};
+use crate::respond::{Answer, Told, frame, html, page, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::create::{Create, CreateFromUrl, FoundPicture, FoundPictures};
@@ -120,7 +120,7 @@ async fn create(State(web): State<Web>, context: Context, multipart: Multipart) 
     let (upload, place) = match prepared.await {
         Err(Error::Invalid(invalid)) if !context.by_script() => {
             let shown = if invalid.field == "board_name" { invalid } else { model::Invalid::new("", invalid.message) };
-            return create_view(&web, &context, None, Vec::new(), FormErrors(vec![shown])).await;
+            return refused(create_view(&web, &context, None, Vec::new(), FormErrors(vec![shown])).await);
         }
         other => other.told(&web, &context)?,
     };
@@ -133,11 +133,13 @@ async fn create(State(web): State<Web>, context: Context, multipart: Multipart) 
             Err(error) => return Err(error).told(&web, &context),
         }
     }
-    let Some(first) = made.first() else { return create_view(&web, &context, Some(place.board), refused, FormErrors::none()).await };
+    let Some(first) = made.first() else {
+        return crate::respond::refused(create_view(&web, &context, Some(place.board), refused, FormErrors::none()).await);
+    };
     let owner = board_owner(&web, first).await.told(&web, &context)?;
     let board = crate::present::board_url(&owner, &first.board);
     if context.by_script() {
-        return Ok(axum::Json(json!({ "url": format!("/pin/{}", first.id()), "message": format!("Pinned to {}", first.board.data.name) }))
+        return Ok(axum::Json(json!({ "url": format!("/pin/{}", first.id()), "message": format!("Pinned to {}", first.board.data.name), "to": first.board.id, "board_url": board }))
             .into_response());
     }
     if !refused.is_empty() {
@@ -168,7 +170,7 @@ async fn from_url_page(State(web): State<Web>, context: Context, Query(query): Q
     };
     let found = match read.await {
         Err(Error::Invalid(invalid)) if !context.by_script() => {
-            return from_url_view(&web, &context, url, None, FormErrors(vec![invalid])).await;
+            return refused(from_url_view(&web, &context, url, None, FormErrors(vec![invalid])).await);
         }
         other => other.told(&web, &context)?,
     };
@@ -219,7 +221,7 @@ async fn from_url(State(web): State<Web>, context: Context, Form(form): Form<Vec
     };
     match super::auth::form_errors(pinned.await).told(&web, &context)? {
         Ok(view) => Ok(redirect_with(&format!("/pin/{}", view.id()), &FlashNote::done(format!("Pinned to {}.", view.board.data.name)))),
-        Err(errors) => from_url_view(&web, &context, url, None, errors).await,
+        Err(errors) => refused(from_url_view(&web, &context, url, None, errors).await),
     }
 }
 

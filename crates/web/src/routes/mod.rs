@@ -6,6 +6,7 @@ pub mod admin;
 pub mod auth;
 pub mod boards;
 pub mod collaborators;
+pub mod comments;
 pub mod create;
 pub mod errors;
 pub mod explore;
@@ -35,6 +36,7 @@ pub fn router() -> Router<Web> {
         .merge(explore::router())
         .merge(search::router())
         .merge(pin::router())
+        .merge(comments::router())
         .merge(create::router())
         .merge(social::router())
         .merge(notifications::router())

@@ -20,7 +20,7 @@ use super::social::came_from;
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, done, done_with, frame, page, redirect, redirect_with};
+use crate::respond::{Answer, Told, done, done_with, frame, page, redirect, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::board::{Organise, OrganisePin, SectionRef, SectionTile};
@@ -371,7 +371,7 @@ async fn new_section(State(web): State<Web>, context: Context, At(id): At<BoardI
     };
     match form_errors(made.await).told(&web, &context)? {
         Ok(section) => Ok(redirect(&format!("{}/{}", opened.url, section.id))),
-        Err(errors) => section_view(&web, &context, id, None, Some(form.name), beside_name(errors)).await,
+        Err(errors) => refused(section_view(&web, &context, id, None, Some(form.name), beside_name(errors)).await),
     }
 }
 
@@ -393,7 +393,7 @@ async fn edit_section(
     };
     match form_errors(changed.await).told(&web, &context)? {
         Ok(_) => Ok(redirect_with(&format!("{}/{section}", opened.url), &FlashNote::done("The section is changed."))),
-        Err(errors) => section_view(&web, &context, id, Some(section), Some(form.name), beside_name(errors)).await,
+        Err(errors) => refused(section_view(&web, &context, id, Some(section), Some(form.name), beside_name(errors)).await),
     }
 }
 

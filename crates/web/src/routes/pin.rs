@@ -1,16 +1,16 @@
-//! `/pin/{id}…`: the page of a pin and everything done from it, and `/comment/{id}…`.
+//! `/pin/{id}…`: the page of a pin and everything done from it.
 
 use app::boards::NewBoard;
 use app::pins::{PinEdit, Place};
 use app::{Error, PinView};
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use feeds::Target;
 use model::object::{Privacy, Role};
-use model::{Assoc, BoardId, CommentId, PinId, Section, SectionId};
+use model::{Assoc, BoardId, PinId, Section, SectionId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,13 +20,13 @@ use super::social::came_from;
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, done_with, frame, html, page, redirect, redirect_with};
+use crate::respond::{Answer, Told, done_with, frame, html, page, redirect, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::form::Pressed;
 use crate::view::page::{Meta, Nav};
 use crate::view::picture::RichText;
-use crate::view::pin::{BoardChoice, BoardRef, Comment, Comments, PinDetail, PinPage, PinRights, SaveAction, SavePage, SavePicker, Source};
+use crate::view::pin::{BoardChoice, BoardRef, PinDetail, PinPage, PinRights, SaveAction, SavePage, SavePicker, Source};
 use crate::view::pin_edit::{EditPin, parse_board_choice};
 
 /// Pins shown below a pin.
@@ -47,16 +47,12 @@ pub fn router() -> Router<Web> {
         .route("/pin/{id}/restore", post(restore))
         .route("/pin/{id}/like", post(like))
         .route("/pin/{id}/unlike", post(unlike))
-        .route("/pin/{id}/comments", get(comments).post(add_comment))
-        .route("/comment/{id}/delete", post(delete_comment))
-        .route("/comment/{id}/like", post(like_comment))
-        .route("/comment/{id}/unlike", post(unlike_comment))
 }
 
 async fn show(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     let view = web.app.pin(&context.viewer, id).await.told(&web, &context)?;
     let pin = pin_detail(&web, &context, &view).await.told(&web, &context)?;
-    let comments = comments_view(&web, &context, id, &ListQuery::default(), None).await.told(&web, &context)?;
+    let comments = super::comments::comments_view(&web, &context, id, &ListQuery::default(), None).await.told(&web, &context)?;
     let related = web.app.related(&context.viewer, id, RELATED).await.told(&web, &context)?;
     let related = app::Page { items: related, bookmark: None };
     let more = pin_cards(&web, &context, related, false, |_| String::new()).await.told(&web, &context)?;
@@ -285,7 +281,7 @@ async fn put(web: &Web, context: &Context, id: PinId, form: &PlaceForm, action: 
     };
     let view = match placed.await {
         Err(Error::Invalid(invalid)) if !context.by_script() => {
-            return picker_answer(web, context, id, action, FormErrors(vec![invalid])).await;
+            return refused(picker_answer(web, context, id, action, FormErrors(vec![invalid])).await);
         }
         other => other.told(web, context)?,
     };
@@ -367,7 +363,7 @@ async fn edit(State(web): State<Web>, context: Context, At(id): At<PinId>, Form(
     };
     match super::auth::form_errors(web.app.edit_pin(&context.viewer, id, change).await).told(&web, &context)? {
         Ok(_) => Ok(redirect_with(&format!("/pin/{id}"), &FlashNote::done("The pin is changed."))),
-        Err(errors) => edit_view(&web, &context, id, Some(form), errors).await,
+        Err(errors) => refused(edit_view(&web, &context, id, Some(form), errors).await),
     }
 }
 
@@ -404,99 +400,4 @@ async fn like(State(web): State<Web>, context: Context, headers: HeaderMap, At(i
 
 async fn unlike(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<PinId>) -> Answer {
     set_like(&web, &context, &headers, id, false).await
-}
-
-async fn comments_view(
-    web: &Web,
-    context: &Context,
-    pin: PinId,
-    query: &ListQuery,
-    refused: Option<(String, String)>,
-) -> app::Result<Comments> {
-    let found = web.app.comments(&context.viewer, pin, &query.request()).await?;
-    let now = web.app.now();
-    let next_url = found.bookmark.as_deref().map(|bookmark| format!("/pin/{pin}/comments?bookmark={bookmark}"));
-    Ok(Comments {
-        pin,
-        count: web.app.storage.count(Assoc::PinHasComments, pin.id()).await?,
-        comments: found.items.into_iter().map(|comment| comment_view(context, pin, comment, now)).collect(),
-        next_url,
-        writer: context.viewer.user.as_deref().map(present::person),
-        refused,
-    })
-}
-
-fn comment_view(context: &Context, pin: PinId, view: app::comments::CommentView, now: model::Timestamp) -> Comment {
-    let id = CommentId::try_from(view.comment.id).expect("a comment's row has a comment's id");
-    let data = &view.comment.data;
-    Comment {
-        id,
-        pin,
-        author: present::person(&view.author),
-        text: RichText::of(&data.text),
-        at: present::time(data.at, now),
-        liked: view.liked,
-        like_count: view.likes,
-        may_delete: view.deletable,
-        may_reply: context.viewer.user.is_some(),
-        thread: data.parent.unwrap_or(id),
-        replies: view.replies.into_iter().map(|reply| comment_view(context, pin, reply, now)).collect(),
-    }
-}
-
-async fn comments(State(web): State<Web>, context: Context, At(pin): At<PinId>, Query(query): Query<ListQuery>) -> Answer {
-    if !context.by_script() && query.bookmark.is_none() {
-        return Ok(redirect(&format!("/pin/{pin}#comments")));
-    }
-    Ok(html(&comments_view(&web, &context, pin, &query, None).await.told(&web, &context)?))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct CommentForm {
-    text: String,
-    parent: String,
-}
-
-async fn add_comment(State(web): State<Web>, context: Context, At(pin): At<PinId>, Form(form): Form<CommentForm>) -> Answer {
-    let added = async {
-        web.limit(&context, Category::Write)?;
-        web.app.add_comment(&context.viewer, pin, &form.text, form.parent.parse().ok()).await
-    };
-    let refused = match added.await {
-        Ok(id) if !context.by_script() => return Ok(redirect(&format!("/pin/{pin}#comment-{id}"))),
-        Ok(_) => None,
-        Err(Error::Invalid(invalid)) => Some((form.text, invalid.message)),
-        Err(error) => return Err(error).told(&web, &context),
-    };
-    if let Some((_, why)) = refused.as_ref().filter(|_| !context.by_script()) {
-        let note = FlashNote { failed: true, ..FlashNote::done(why.clone()) };
-        return Ok(redirect_with(&format!("/pin/{pin}#comments"), &note));
-    }
-    Ok(html(&comments_view(&web, &context, pin, &ListQuery::default(), refused).await.told(&web, &context)?))
-}
-
-async fn delete_comment(State(web): State<Web>, context: Context, At(id): At<CommentId>) -> Answer {
-    let pin = web.app.comment(&context.viewer, id).await.told(&web, &context)?.data.pin;
-    web.app.delete_comment(&context.viewer, id).await.told(&web, &context)?;
-    if !context.by_script() {
-        return Ok(redirect_with(&format!("/pin/{pin}#comments"), &FlashNote::done("The comment is deleted.")));
-    }
-    Ok(html(&comments_view(&web, &context, pin, &ListQuery::default(), None).await.told(&web, &context)?))
-}
-
-async fn set_comment_like(web: &Web, context: &Context, headers: &HeaderMap, id: CommentId, on: bool) -> Answer {
-    let count = web.app.like_comment(&context.viewer, id, on).await.told(web, context)?;
-    if context.by_script() {
-        return Ok(axum::Json(json!({ "count": count })).into_response());
-    }
-    Ok(redirect(&came_from(headers)))
-}
-
-async fn like_comment(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<CommentId>) -> Answer {
-    set_comment_like(&web, &context, &headers, id, true).await
-}
-
-async fn unlike_comment(State(web): State<Web>, context: Context, headers: HeaderMap, At(id): At<CommentId>) -> Answer {
-    set_comment_like(&web, &context, &headers, id, false).await
 }

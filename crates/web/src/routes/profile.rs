@@ -86,7 +86,7 @@ async fn header(web: &Web, context: &Context, overview: &Overview) -> app::Resul
     let is_own = context.viewer.is(id);
     let other = me.filter(|_| !is_own);
     let follows_viewer = match other {
-        Some(me) => web.app.feeds.follows(id, &[Target::User(me)]).await?[0],
+        Some(me) => web.app.follows_of(id, &[Target::User(me)]).await?[0],
         None => false,
     };
     // Likes of pins on secret boards are in the count, so that it is for the person alone.

@@ -14,7 +14,7 @@ use super::auth::form_errors;
 use super::boards::open;
 use crate::context::Context;
 use crate::limits::Category;
-use crate::respond::{Answer, Told, frame, page};
+use crate::respond::{Answer, Told, frame, page, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::page::Nav;
@@ -86,7 +86,7 @@ async fn send(State(web): State<Web>, context: Context, At(id): At<Id>, Form(fie
     };
     match form_errors(sent.await).told(&web, &context)? {
         Ok(_) => view(&web, &context, id, fields, FormErrors::none(), true).await,
-        Err(errors) => view(&web, &context, id, fields, errors, false).await,
+        Err(errors) => refused(view(&web, &context, id, fields, errors, false).await),
     }
 }
 

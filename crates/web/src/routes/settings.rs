@@ -17,7 +17,7 @@ use super::auth::form_errors;
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, frame, page, redirect_with};
+use crate::respond::{Answer, Told, frame, page, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::page::{Nav, Page};
@@ -103,7 +103,7 @@ async fn profile(State(web): State<Web>, context: Context, multipart: Multipart)
     web.limit(&context, Category::Write).told(&web, &context)?;
     let form = match form_errors(read_profile(multipart).await).told(&web, &context)? {
         Ok(form) => form,
-        Err(errors) => return profile_view(&web, &context, None, errors).await,
+        Err(errors) => return refused(profile_view(&web, &context, None, errors).await),
     };
     let written = async {
         let edit = ProfileEdit {
@@ -125,7 +125,7 @@ async fn profile(State(web): State<Web>, context: Context, multipart: Multipart)
     };
     match form_errors(written.await).told(&web, &context)? {
         Ok(()) => Ok(changed(&context, "/settings", "Your profile is changed.")),
-        Err(errors) => profile_view(&web, &context, Some(form), errors).await,
+        Err(errors) => refused(profile_view(&web, &context, Some(form), errors).await),
     }
 }
 
