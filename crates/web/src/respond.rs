@@ -125,6 +125,15 @@ pub fn html(view: &impl Template) -> Response {
     }
 }
 
+/// Marks a page as the answer to input that was refused: what is wrong stands on it.
+pub fn refused(answer: Answer) -> Answer {
+    let mut response = answer?;
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    Ok(response)
+}
+
 /// Renders a page and clears the message that it showed.
 pub fn page(context: &Context, view: &impl Template) -> Response {
     let mut response = html(view);
