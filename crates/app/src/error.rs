@@ -6,7 +6,7 @@ use model::Invalid;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The input is wrong; the message says what and what to do.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error("Log in to do this.")]
     SignInNeeded,
@@ -96,14 +96,28 @@ impl From<storage::Error> for Error {
     }
 }
 
-macro_rules! internal_from {
-    ($($error:ty),+) => {$(
+/// Turns a part's errors into the application's: one that is away is waited for by whoever can wait, and said to whoever can't.
+macro_rules! away_or_internal {
+    ($($error:ty, $what:literal);+) => {$(
         impl From<$error> for Error {
             fn from(error: $error) -> Error {
-                Error::Internal(error.into())
+                type Part = $error;
+                match error {
+                    Part::Unavailable(reason) | Part::Unknown(reason) => {
+                        tracing::warn!(reason, concat!($what, " are away"));
+                        Error::Unavailable(concat!($what, " are away for a moment. Try again.").into())
+                    }
+                    other => Error::Internal(other.into()),
+                }
             }
         }
     )+};
 }
 
-internal_from!(feeds::Error, search::Error, jobs::Error, events::Error, serde_json::Error);
+away_or_internal!(feeds::Error, "The feeds"; search::Error, "The search results"; jobs::Error, "The background jobs"; events::Error, "The events");
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
+        Error::Internal(error.into())
+    }
+}

@@ -43,7 +43,7 @@ impl App {
         let me = viewer.require()?;
         self.check_followable(viewer, me, target).await?;
         if let Some(at) = self.switch(viewer, me, &follow_switch(target), true).await? {
-            self.feeds.set_follow(me, target, true, at).await?;
+            told(self.feeds.set_follow(me, target, true, at).await);
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl App {
     pub async fn unfollow(&self, viewer: &Viewer, target: Target) -> Result<()> {
         let me = viewer.require()?;
         self.switch(viewer, me, &follow_switch(target), false).await?;
-        self.feeds.set_follow(me, target, false, self.now()).await?;
+        told(self.feeds.set_follow(me, target, false, self.now()).await);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl App {
         let switch =
             Switch { assoc: Assoc::UserLeavesOutBoards, to: board.id(), on: EventKind::BoardLeftOut, off: EventKind::BoardTakenBack };
         self.switch(viewer, me, &switch, on).await?;
-        self.feeds.set_left_out(me, board, on).await?;
+        told(self.feeds.set_left_out(me, board, on).await);
         Ok(())
     }
 
@@ -103,10 +103,10 @@ impl App {
         self.object::<model::User>(other).await?.filter(|user| user.active).ok_or(Error::NotFound(What::User))?;
         let switch = Switch { assoc: Assoc::UserBlocksUsers, to: other.id(), on: EventKind::UserBlocked, off: EventKind::UserUnblocked };
         self.switch(viewer, me, &switch, true).await?;
-        self.feeds.set_block(me, other, true).await?;
+        told(self.feeds.set_block(me, other, true).await);
         self.mend_edges(&end_of_following(me, other)).await?;
-        self.feeds.set_follow(me, Target::User(other), false, self.now()).await?;
-        self.feeds.set_follow(other, Target::User(me), false, self.now()).await?;
+        told(self.feeds.set_follow(me, Target::User(other), false, self.now()).await);
+        told(self.feeds.set_follow(other, Target::User(me), false, self.now()).await);
         Ok(())
     }
 
@@ -116,9 +116,9 @@ impl App {
         self.switch(viewer, me, &switch, false).await?;
         // The other one may still block the viewer.
         let back = self.has_blocked(other, me).await?;
-        self.feeds.set_block(me, other, false).await?;
+        told(self.feeds.set_block(me, other, false).await);
         if back {
-            self.feeds.set_block(other, me, true).await?;
+            told(self.feeds.set_block(other, me, true).await);
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ impl App {
         self.user(viewer, other).await?;
         let switch = Switch { assoc: Assoc::UserMutesUsers, to: other.id(), on: EventKind::UserMuted, off: EventKind::UserUnmuted };
         self.switch(viewer, me, &switch, on).await?;
-        self.feeds.set_mute(me, other, on).await?;
+        told(self.feeds.set_mute(me, other, on).await);
         Ok(())
     }
 
@@ -160,7 +160,16 @@ impl App {
 
     /// Says whether one of the two has blocked the other.
     pub async fn is_blocked(&self, a: UserId, b: UserId) -> Result<bool> {
-        Ok(self.feeds.blocked(a, b).await?)
+        match self.feeds.blocked(a, b).await {
+            Ok(blocked) => Ok(blocked),
+            Err(error) => {
+                without_feeds(&error);
+                let (there, back) = ([b.id()], [a.id()]);
+                let found =
+                    (self.storage.edges(Assoc::UserBlocksUsers, a.id(), &there), self.storage.edges(Assoc::UserBlocksUsers, b.id(), &back));
+                Ok(found.0.await?[0].is_some() || found.1.await?[0].is_some())
+            }
+        }
     }
 
     /// Says whether `who` has blocked `whom`.
@@ -168,12 +177,38 @@ impl App {
         Ok(self.is_blocked(who, whom).await? && self.storage.edges(Assoc::UserBlocksUsers, who.id(), &[whom.id()]).await?[0].is_some())
     }
 
+    /// Says whether `who` has muted `whom`.
+    pub async fn has_muted(&self, who: UserId, whom: UserId) -> Result<bool> {
+        match self.feeds.muted(who, whom).await {
+            Ok(muted) => Ok(muted),
+            Err(error) => {
+                without_feeds(&error);
+                Ok(self.storage.edges(Assoc::UserMutesUsers, who.id(), &[whom.id()]).await?[0].is_some())
+            }
+        }
+    }
+
     /// Says which of the targets the viewer follows.
     pub async fn follows(&self, viewer: &Viewer, targets: &[Target]) -> Result<Vec<bool>> {
         match viewer.id() {
-            Some(me) => Ok(self.feeds.follows(me, targets).await?),
+            Some(me) => self.follows_of(me, targets).await,
             None => Ok(vec![false; targets.len()]),
         }
+    }
+
+    /// Says which of the targets a person follows.
+    pub async fn follows_of(&self, user: UserId, targets: &[Target]) -> Result<Vec<bool>> {
+        let error = match self.feeds.follows(user, targets).await {
+            Ok(follows) => return Ok(follows),
+            Err(error) => error,
+        };
+        without_feeds(&error);
+        let mut follows = Vec::with_capacity(targets.len());
+        for target in targets {
+            let Switch { assoc, to, .. } = follow_switch(*target);
+            follows.push(self.storage.edges(assoc, user.id(), &[to]).await?[0].is_some());
+        }
+        Ok(follows)
     }
 
     /// Tells the feeds who owns a board now and whether its pins travel.
@@ -196,9 +231,22 @@ impl App {
 
     /// Returns the id of a topic that exists.
     pub async fn topic_id(&self, tag: &str) -> Result<TopicId> {
-        let name = self.storage.name(model::NameKind::Tag, &tag.to_lowercase()).await?.ok_or(Error::NotFound(What::Topic))?;
+        let name = self.name(model::NameKind::Tag, &tag.to_lowercase()).await?.ok_or(Error::NotFound(What::Topic))?;
         TopicId::try_from(name.id).map_err(|_| Error::NotFound(What::Topic))
     }
+}
+
+/// Goes on when the feeds were not told of something: storage has it, and the consumer tells them when they are back.
+fn told(result: feeds::Result<()>) {
+    if let Err(error) = result {
+        without_feeds(&error);
+    }
+}
+
+/// Notes that something goes on without the feeds: storage has the same truth, and is slower to tell it.
+pub(crate) fn without_feeds(error: &feeds::Error) {
+    tracing::warn!(%error, "the feeds are away; storage is asked instead");
+    metrics::counter!("app_degraded_reads_count", "part" => "feeds").increment(1);
 }
 
 /// Returns the edges that must not be there between two people who don't follow each other.

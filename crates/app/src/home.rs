@@ -64,11 +64,15 @@ impl App {
         from_storage: &mut bool,
     ) -> Result<(Vec<feeds::Entry>, bool)> {
         if !*from_storage {
-            let mut page = self.feeds.home(me, before, limit).await?;
-            if !page.present {
-                self.rebuild_home(me).await?;
-                page = self.feeds.home(me, before, limit).await?;
-            }
+            let page = match self.home_in_memory(me, before, limit).await {
+                Ok(page) => page,
+                Err(Error::Unavailable(reason)) => {
+                    tracing::warn!(reason, "a home feed is read from storage");
+                    metrics::counter!("app_degraded_reads_count", "part" => "feeds").increment(1);
+                    feeds::HomePage::default()
+                }
+                Err(error) => return Err(error),
+            };
             let memory_ends = page.complete_to.is_some() || !page.present;
             if !page.entries.is_empty() {
                 // What memory has is shown first; when it ends there, the next round continues from storage.
@@ -84,6 +88,16 @@ impl App {
         let (entries, complete_to) = self.home_from_storage(me, before, limit).await?;
         let entries = entries.into_iter().map(|(facts, reason)| feeds::Entry { pin: facts.pin, at: facts.at, reason }).collect();
         Ok((entries, complete_to.is_none()))
+    }
+
+    /// Reads a page of the feed that is in memory, building it first for somebody who has been away.
+    async fn home_in_memory(&self, me: UserId, before: Option<Position>, limit: usize) -> Result<feeds::HomePage> {
+        let page = self.feeds.home(me, before, limit).await?;
+        if page.present {
+            return Ok(page);
+        }
+        self.rebuild_home(me).await?;
+        Ok(self.feeds.home(me, before, limit).await?)
     }
 
     /// Hydrates and filters candidates of feeds, keeping their reasons.
@@ -184,7 +198,7 @@ impl App {
     pub(crate) async fn topics_of(&self, pin: &model::Pin) -> Result<Vec<TopicId>> {
         let mut topics = Vec::with_capacity(pin.tags.len());
         for tag in &pin.tags {
-            if let Some(name) = self.storage.name(model::NameKind::Tag, tag).await? {
+            if let Some(name) = self.name(model::NameKind::Tag, tag).await? {
                 topics.extend(TopicId::try_from(name.id).ok());
             }
         }
@@ -194,7 +208,11 @@ impl App {
     /// Suggests people to a person whose feed is thin.
     pub async fn people_to_follow(&self, viewer: &Viewer, limit: usize) -> Result<Vec<std::sync::Arc<model::Stored<model::User>>>> {
         let me = viewer.require()?;
-        let mut ids: Vec<Id> = self.feeds.suggestions(me, limit).await?.into_iter().map(Id::from).collect();
+        let suggested = self.feeds.suggestions(me, limit).await.unwrap_or_else(|error| {
+            crate::follows::without_feeds(&error);
+            Vec::new()
+        });
+        let mut ids: Vec<Id> = suggested.into_iter().map(Id::from).collect();
         if ids.len() < limit {
             let newest = self.storage.range(Assoc::SiteHasUsers, crate::admin::site_id().id(), Range::first(limit * 4)).await?;
             ids.extend(newest.into_iter().map(|edge| edge.to));
