@@ -42,7 +42,13 @@ impl App {
             .update(user.id(), stored.version, &User { suspended, ..stored.data })
             .audit(Some(me), kind.as_str(), vec![user.id()], json!({}))
             .emit(self.event(kind, viewer, vec![user.id()]))
-            .emit(self.event(EventKind::UserChanged, viewer, vec![user.id()]));
+            .emit(self.event_with(
+                EventKind::UserChanged,
+                Some(me),
+                viewer.request_id.clone(),
+                vec![user.id()],
+                json!({ "pins_affected": true }),
+            ));
         self.commit(batch).await?;
         if suspended {
             self.revoke_sessions(user, None).await?;
@@ -84,7 +90,7 @@ impl App {
         let wanted = text.trim().trim_start_matches('@').to_lowercase();
         let mut found: Vec<Arc<Stored<User>>> = Vec::new();
         for kind in [NameKind::Username, NameKind::Email] {
-            if let Some(name) = self.storage.name(kind, &wanted).await? {
+            if let Some(name) = self.name(kind, &wanted).await? {
                 found.extend(self.object::<User>(name.id).await?.filter(|user| user.active));
             }
         }

@@ -11,7 +11,7 @@ use storage::{Condition, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result, What};
-use crate::hydrate::{BoardCard, COVER_PINS, Page, PageRequest, PinView, Strictness, lists};
+use crate::hydrate::{BoardCard, COVER_PINS, Page, PageRequest, PinView, Strictness, lists, stands};
 use crate::jobs;
 use crate::plan::Plan;
 use crate::viewer::{Viewer, may_list_board, pin_stands, require_role};
@@ -118,7 +118,7 @@ impl App {
         let wanted = slug_of(name);
         for n in 1..=SLUG_TRIES_MAX {
             let slug = if n == 1 { wanted.clone() } else { format!("{wanted}-{n}") };
-            let holder = self.storage.name(NameKind::BoardSlug, &slug_key(owner, &slug)).await?;
+            let holder = self.name(NameKind::BoardSlug, &slug_key(owner, &slug)).await?;
             if holder.is_none_or(|name| name.id == board.id()) {
                 return Ok(slug);
             }
@@ -130,7 +130,7 @@ impl App {
     pub async fn board_at(&self, viewer: &Viewer, username: &str, slug: &str) -> Result<BoardId> {
         let owner = self.user_named(viewer, username).await.map_err(|_| Error::NotFound(What::Board))?;
         let key = slug_key(UserId::try_from(owner.id).map_err(Error::internal)?, &slug.to_lowercase());
-        let name = self.storage.name(NameKind::BoardSlug, &key).await?.ok_or(Error::NotFound(What::Board))?;
+        let name = self.name(NameKind::BoardSlug, &key).await?.ok_or(Error::NotFound(What::Board))?;
         BoardId::try_from(name.id).map_err(|_| Error::NotFound(What::Board))
     }
 
@@ -234,6 +234,18 @@ impl App {
         self.board_cards(viewer, vec![stored]).await?.pop().ok_or(Error::NotFound(What::Board))
     }
 
+    /// Says whether the viewer may have a board of somebody's listed: it is listed for them, its owner is there, and nobody blocks anybody.
+    pub(crate) async fn may_list_board_of(&self, viewer: &Viewer, board: &Stored<Board>) -> Result<bool> {
+        let owner = board.data.owner;
+        if !may_list_board(board, viewer) || !self.object::<User>(owner).await?.is_some_and(|owner| stands(&owner)) {
+            return Ok(false);
+        }
+        Ok(match viewer.id() {
+            Some(me) if me != owner => !self.is_blocked(me, owner).await?,
+            _ => true,
+        })
+    }
+
     /// Adds counts and covers to boards that the viewer may see.
     pub async fn board_cards(&self, viewer: &Viewer, boards: Vec<Arc<Stored<Board>>>) -> Result<Vec<BoardCard>> {
         let owners = self.by_id::<User>(boards.iter().map(|board| board.data.owner.id())).await?;
@@ -244,7 +256,7 @@ impl App {
         let chosen = boards.iter().filter_map(|board| board.data.cover.map(Id::from));
         let pins = self.by_id::<Pin>(newest.iter().flatten().map(|edge| edge.to).chain(chosen)).await?;
         let cards = boards.into_iter().zip(counts).zip(newest).filter_map(|((board, pin_count), newest)| {
-            let owner = owners.get(&board.data.owner.id())?.clone();
+            let owner = owners.get(&board.data.owner.id()).filter(|owner| stands(owner))?.clone();
             let cover = board.data.cover.map(Id::from);
             let ids = cover.into_iter().chain(newest.iter().map(|edge| edge.to).filter(|id| Some(*id) != cover));
             let covers = ids

@@ -51,8 +51,8 @@ pub fn pin_edges(pin: &Stored<Pin>, board: Option<&Stored<Board>>) -> Vec<EdgeWi
         wishes.push(EdgeWish::new(Assoc::SectionHasPins, section, pin.id, at(on_board)));
     }
     if let Some(parent) = data.parent {
-        // A save to a secret board must not show in the counts of the pin it came from.
-        let counted = on_board && board.is_some_and(is_listed);
+        // A save to a secret board, or one that was taken down, must not show in the counts of the pin it came from.
+        let counted = on_board && !data.hidden && board.is_some_and(is_listed);
         wishes.push(EdgeWish::new(Assoc::PinHasSaves, parent, pin.id, at(counted)));
     }
     wishes

@@ -62,7 +62,7 @@ impl App {
         {
             followed = self.follows(viewer, &[feeds::Target::User(user)]).await?[0];
             blocked = self.has_blocked(me, user).await?;
-            muted = self.feeds.muted(me, user).await?;
+            muted = self.has_muted(me, user).await?;
         }
         Ok(Profile {
             user: stored,
@@ -98,8 +98,12 @@ impl App {
         let range = Range { after: None, limit: limits::PAGE_SIZE_MAX, order: Order::Descending };
         let edges = self.storage.range(Assoc::UserFollowsBoards, user.id(), range).await?;
         let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
-        let boards = self.objects::<model::Board>(&ids).await?.into_iter().flatten();
-        let shown = boards.filter(|board| crate::viewer::may_list_board(board, viewer)).collect();
+        let mut shown = Vec::with_capacity(ids.len());
+        for board in self.objects::<model::Board>(&ids).await?.into_iter().flatten() {
+            if self.may_list_board_of(viewer, &board).await? {
+                shown.push(board);
+            }
+        }
         self.board_cards(viewer, shown).await
     }
 
@@ -115,8 +119,13 @@ impl App {
             after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
             let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
             let boards = self.objects::<model::Board>(&ids).await?;
-            let shown = edges.into_iter().zip(boards).filter_map(|(edge, board)| Some((edge, board?)));
-            items.extend(shown.filter(|(_, board)| crate::viewer::may_list_board(board, viewer)));
+            for (edge, board) in edges.into_iter().zip(boards) {
+                if let Some(board) = board
+                    && self.may_list_board_of(viewer, &board).await?
+                {
+                    items.push((edge, board));
+                }
+            }
             if ended || items.len() > size {
                 break;
             }
@@ -170,7 +179,11 @@ impl App {
             return Ok(());
         }
         let mut batch = Batch::on(before.id.shard());
-        batch.update(before.id, before.version, &data).emit(self.event(EventKind::UserChanged, viewer, vec![before.id]));
+        // The index has both names on each pin and board.
+        let named = (&data.username, &data.name) != (&before.data.username, &before.data.name);
+        let (request, details) = (viewer.request_id.clone(), json!({ "pins_affected": named }));
+        let event = self.event_with(EventKind::UserChanged, viewer.id(), request, vec![before.id], details);
+        batch.update(before.id, before.version, &data).emit(event);
         self.commit(batch).await.map(drop)
     }
 
@@ -185,7 +198,7 @@ impl App {
         if email == stored.data.email {
             return Ok(());
         }
-        let taken = self.storage.name(model::NameKind::Email, &email).await?.is_some_and(|name| name.id != me.id());
+        let taken = self.name(model::NameKind::Email, &email).await?.is_some_and(|name| name.id != me.id());
         if taken {
             return Err(Error::invalid("email", "There is another account with this e-mail address."));
         }

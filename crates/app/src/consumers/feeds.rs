@@ -10,6 +10,7 @@ use runtime::Shutdown;
 
 use crate::compose::App;
 use crate::error::Result;
+use crate::hydrate::stands;
 use crate::viewer::is_listed;
 
 /// How often a changed snapshot is written.
@@ -137,6 +138,9 @@ impl App {
             return Ok(None);
         }
         let Some(board) = self.object::<model::Board>(data.board).await?.filter(|board| is_listed(board)) else { return Ok(None) };
+        if !self.object::<model::User>(data.owner).await?.is_some_and(|owner| stands(&owner)) {
+            return Ok(None);
+        }
         let mut topics = Vec::with_capacity(data.tags.len());
         for tag in &data.tags {
             topics.push(self.ensure_topic(tag).await?);

@@ -1,13 +1,13 @@
 //! Keeps the search index equal to storage.
 
 use ::search::{Doc, Viewers};
-use model::object::Privacy;
 use model::{Assoc, Board, BoardId, Event, EventKind, Id, Pin, PinId, Stored, Topic, User, UserId};
 use runtime::Shutdown;
 
 use crate::compose::App;
 use crate::error::Result;
 use crate::hydrate::stands;
+use crate::viewer::is_listed;
 
 /// Events read at once.
 const STEP: usize = 256;
@@ -145,13 +145,11 @@ impl App {
     }
 }
 
-/// Returns who may find what is on a board: everybody, or those who are on it.
+/// Returns who may find what is on a board: everybody if it is listed, else those who are on it.
 fn viewers_of(board: &Stored<Board>) -> Viewers {
-    match board.data.privacy {
-        Privacy::Public => Viewers::Everyone,
-        Privacy::Protected | Privacy::Secret => {
-            let collaborators = board.data.collaborators.iter().filter(|c| c.accepted).map(|c| c.user);
-            Viewers::Only(std::iter::once(board.data.owner).chain(collaborators).collect())
-        }
+    if is_listed(board) {
+        return Viewers::Everyone;
     }
+    let collaborators = board.data.collaborators.iter().filter(|c| c.accepted).map(|c| c.user);
+    Viewers::Only(std::iter::once(board.data.owner).chain(collaborators).collect())
 }

@@ -6,6 +6,7 @@ mod delete_user;
 mod make_renditions;
 mod merge_board;
 mod purge_pin;
+mod reconcile_user;
 mod send_mail;
 mod sweep;
 
@@ -25,6 +26,7 @@ pub use delete_user::DeleteUser;
 pub use make_renditions::MakeRenditions;
 pub use merge_board::MergeBoard;
 pub use purge_pin::PurgePin;
+pub use reconcile_user::ReconcileUser;
 pub use send_mail::SendMail;
 pub use sweep::Sweep;
 
@@ -81,6 +83,7 @@ impl App {
         let worker = self.pool::<DeletePicture>(worker);
         let worker = self.pool::<DeleteUser>(worker);
         let worker = self.pool::<ReconcileBoard>(worker);
+        let worker = self.pool::<ReconcileUser>(worker);
         let worker = self.pool::<TrashBoardPins>(worker);
         let worker = self.pool::<MergeBoard>(worker);
         self.pool::<Sweep>(worker)
