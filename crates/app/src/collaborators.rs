@@ -59,7 +59,7 @@ impl App {
     /// Takes a person off a board: the owner removes anybody, others leave or decline for themselves.
     pub async fn remove_collaborator(&self, viewer: &Viewer, board: BoardId, user: UserId) -> Result<()> {
         let me = viewer.require()?;
-        let stored = self.fresh::<Board>(board).await?.ok_or(Error::NotFound(What::Board))?;
+        let stored = self.fresh::<Board>(board).await?.ok_or(Error::NotFound(if me == user { What::Invitation } else { What::Board }))?;
         if me != user {
             crate::viewer::require_role(&stored, viewer, Role::Owner)?;
         }

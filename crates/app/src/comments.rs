@@ -119,9 +119,30 @@ impl App {
         if let Some(parent) = stored.data.parent {
             plan.decision().unmap(Assoc::CommentHasReplies, parent.id(), comment.id());
         }
-        plan.wish(&[EdgeWish::new(Assoc::UserWritesComments, stored.data.author, comment, None)]);
+        // The author's own edge stays as long as the row, so that deleting the account finds it.
         self.carry_out(plan).await?;
-        Ok(())
+        self.delete_replies(comment).await
+    }
+
+    /// Deletes the replies to a deleted comment: nothing shows them any more, so nothing may count them. Safe to repeat.
+    pub(crate) async fn delete_replies(&self, comment: CommentId) -> Result<()> {
+        loop {
+            let range = Range { after: None, limit: REPLIES_SHOWN_MAX, order: Order::Ascending };
+            let edges = self.storage.range(Assoc::CommentHasReplies, comment.id(), range).await?;
+            if edges.is_empty() {
+                return Ok(());
+            }
+            for edge in edges {
+                let mut plan = Plan::decided_on(comment.shard());
+                plan.decision().unmap(Assoc::CommentHasReplies, comment.id(), edge.to);
+                if let Some(reply) = self.fresh::<Comment>(edge.to).await? {
+                    let pin = reply.data.pin.id();
+                    let event = self.event(EventKind::CommentDeleted, &Viewer::anonymous(), vec![edge.to, pin]);
+                    plan.decision().delete(edge.to).unmap(Assoc::PinHasComments, pin, edge.to).emit(event);
+                }
+                self.carry_out(plan).await?;
+            }
+        }
     }
 
     /// Lists the comments of a pin, newest first, each with its replies, oldest first.

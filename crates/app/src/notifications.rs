@@ -33,6 +33,14 @@ pub struct NotificationGroup {
     pub unread: bool,
 }
 
+/// A notification with all that it takes to show it.
+struct Showable {
+    notification: Arc<Stored<Notification>>,
+    actor: Arc<Stored<User>>,
+    subject: Subject,
+    comment: Option<Arc<Stored<Comment>>>,
+}
+
 /// More unread ones than this are shown as "20+".
 pub const UNREAD_SHOWN_MAX: usize = 20;
 
@@ -49,12 +57,11 @@ pub(crate) struct Notice {
 impl App {
     /// Tells somebody something, once per event however often the event is handled.
     pub(crate) async fn notify(&self, notice: Notice, event: &model::Event) -> Result<()> {
-        if notice.to == notice.actor || self.is_blocked(notice.to, notice.actor).await? || self.feeds.muted(notice.to, notice.actor).await?
-        {
+        if notice.to == notice.actor || self.is_blocked(notice.to, notice.actor).await? || self.has_muted(notice.to, notice.actor).await? {
             return Ok(());
         }
         let key = source_key(notice.to, &format!("event/{}/{:?}", event.id, notice.kind));
-        if self.storage.name(NameKind::SourceKey, &key).await?.is_some() {
+        if self.name(NameKind::SourceKey, &key).await?.is_some() {
             return Ok(());
         }
         let id: NotificationId = self.new_id(notice.to.shard(), Kind::Notification).await?;
@@ -82,11 +89,18 @@ impl App {
         }
     }
 
-    /// Counts the viewer's unread notifications, up to [`UNREAD_SHOWN_MAX`] + 1.
+    /// Counts the viewer's unread notifications among the newest [`UNREAD_SHOWN_MAX`] + 1. One that can't be shown is not counted: the
+    /// number alone would tell that something happened where the viewer may not look.
     pub async fn unread_notifications(&self, viewer: &Viewer) -> Result<usize> {
         let Some(user) = &viewer.user else { return Ok(0) };
         let edges = self.storage.range(Assoc::UserHasNotifications, user.id, Range::first(UNREAD_SHOWN_MAX + 1)).await?;
-        Ok(edges.iter().take_while(|edge| edge.sequence > user.data.notifications_read_at.0).count())
+        let unread = edges.iter().take_while(|edge| edge.sequence > user.data.notifications_read_at.0);
+        let ids: Vec<Id> = unread.map(|edge| edge.to).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let found = self.objects::<Notification>(&ids).await?.into_iter().flatten().collect();
+        Ok(self.showable(viewer, found).await?.len())
     }
 
     /// Lists the viewer's notifications, grouped within the page.
@@ -111,24 +125,15 @@ impl App {
         }
     }
 
-    async fn group(
-        &self,
-        viewer: &Viewer,
-        notifications: Vec<Arc<Stored<Notification>>>,
-        read_at: model::Timestamp,
-    ) -> Result<Vec<NotificationGroup>> {
+    /// Keeps the notifications whose actor, subject and comment the viewer may see now.
+    async fn showable(&self, viewer: &Viewer, notifications: Vec<Arc<Stored<Notification>>>) -> Result<Vec<Showable>> {
+        let me = viewer.require()?;
         let actors = self.by_id::<User>(notifications.iter().map(|n| n.data.actor.id())).await?;
-        let mut groups: Vec<NotificationGroup> = Vec::new();
-        let mut places: HashMap<(NotificationKind, Id), usize> = HashMap::new();
+        let mut showable = Vec::with_capacity(notifications.len());
         for notification in notifications {
             let data = &notification.data;
-            let Some(actor) = actors.get(&data.actor.id()).filter(|actor| stands(actor)) else { continue };
-            let alone = matches!(data.kind, NotificationKind::Commented | NotificationKind::Replied | NotificationKind::Mentioned);
-            if !alone && let Some(at) = places.get(&(data.kind, data.subject)) {
-                let group = &mut groups[*at];
-                if !group.actors.iter().any(|known| known.id == actor.id) {
-                    group.actors.push(actor.clone());
-                }
+            let Some(actor) = actors.get(&data.actor.id()).filter(|actor| stands(actor)).cloned() else { continue };
+            if self.is_blocked(me, data.actor).await? {
                 continue;
             }
             let Some(subject) = self.subject(viewer, data.subject).await? else { continue };
@@ -139,6 +144,29 @@ impl App {
                 },
                 None => None,
             };
+            showable.push(Showable { notification, actor, subject, comment });
+        }
+        Ok(showable)
+    }
+
+    async fn group(
+        &self,
+        viewer: &Viewer,
+        notifications: Vec<Arc<Stored<Notification>>>,
+        read_at: model::Timestamp,
+    ) -> Result<Vec<NotificationGroup>> {
+        let mut groups: Vec<NotificationGroup> = Vec::new();
+        let mut places: HashMap<(NotificationKind, Id), usize> = HashMap::new();
+        for Showable { notification, actor, subject, comment } in self.showable(viewer, notifications).await? {
+            let data = &notification.data;
+            let alone = matches!(data.kind, NotificationKind::Commented | NotificationKind::Replied | NotificationKind::Mentioned);
+            if !alone && let Some(at) = places.get(&(data.kind, data.subject)) {
+                let group = &mut groups[*at];
+                if !group.actors.iter().any(|known| known.id == actor.id) {
+                    group.actors.push(actor.clone());
+                }
+                continue;
+            }
             places.insert((data.kind, data.subject), groups.len());
             groups.push(NotificationGroup {
                 kind: data.kind,

@@ -1,6 +1,6 @@
 //! Deleting pins: into the trash with undo for 30 days, then for ever.
 
-use model::{Assoc, Board, BoardId, Comment, EventKind, Id, NameKind, Pin, PinId, Stored};
+use model::{Assoc, Board, BoardId, Comment, CommentId, EventKind, Id, NameKind, Pin, PinId, Stored};
 use storage::{Batch, Order, Range};
 
 use crate::compose::App;
@@ -86,7 +86,7 @@ impl App {
         self.drop_mirrored(Assoc::PinLikedByUsers, pin.id()).await?;
         self.drop_edges(Assoc::PinHasSaves, pin.id()).await?;
         for tag in &stored.data.tags {
-            if let Some(topic) = self.storage.name(NameKind::Tag, tag).await? {
+            if let Some(topic) = self.name(NameKind::Tag, tag).await? {
                 self.mend_edges(&[EdgeWish::new(Assoc::TopicHasPins, topic.id, pin, None)]).await?;
             }
         }
@@ -124,11 +124,11 @@ impl App {
         }
     }
 
-    /// Deletes one comment with its likes and replies' edges.
+    /// Deletes one comment with its likes and replies.
     pub async fn purge_comment(&self, comment: Id, pin: PinId) -> Result<()> {
         let stored = self.storage.get::<Comment>(comment).await?;
         self.drop_mirrored(Assoc::CommentLikedByUsers, comment).await?;
-        self.drop_edges(Assoc::CommentHasReplies, comment).await?;
+        self.delete_replies(CommentId::try_from(comment).map_err(Error::internal)?).await?;
         let mut batch = Batch::on(pin.shard());
         batch.unmap(Assoc::PinHasComments, pin.id(), comment);
         if let Some(stored) = &stored {

@@ -35,6 +35,7 @@ impl App {
             K::UserBlocked | K::UserUnblocked => self.after_block(&event).await,
             K::CommentCreated | K::CommentDeleted => self.after_comment(&event).await,
             K::UserSignedUp => self.after_sign_up(&event).await,
+            K::UserChanged => self.after_user(&event).await,
             K::UserDeleted => match event.subject::<UserId>(0) {
                 Some(user) => self.enqueue(jobs::DeleteUser { user }).await,
                 None => Ok(()),
@@ -190,9 +191,11 @@ impl App {
     async fn after_comment(&self, event: &Event) -> Result<()> {
         let (Some(id), Some(pin)) = (event.subject::<CommentId>(0), event.subject::<PinId>(1)) else { return Ok(()) };
         let Some(stored) = self.storage.get::<Comment>(id).await? else { return Ok(()) };
-        let written = stored.active.then_some(stored.data.at.0);
-        self.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, stored.data.author, id, written)]).await?;
-        if !stored.active || event.kind != EventKind::CommentCreated {
+        self.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, stored.data.author, id, Some(stored.data.at.0))]).await?;
+        if !stored.active {
+            return self.delete_replies(id).await;
+        }
+        if event.kind != EventKind::CommentCreated {
             return Ok(());
         }
         let author = stored.data.author;
@@ -214,6 +217,15 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// What stands with a person on their pins and boards follows: their names, and whether they are there at all.
+    async fn after_user(&self, event: &Event) -> Result<()> {
+        let Some(user) = event.subject::<UserId>(0).filter(|_| event.data["pins_affected"].as_bool().unwrap_or(false)) else {
+            return Ok(());
+        };
+        let Some(stored) = self.storage.get::<model::User>(user).await?.filter(|user| user.active) else { return Ok(()) };
+        self.enqueue(jobs::ReconcileUser { user, version: stored.version }).await
     }
 
     async fn after_sign_up(&self, event: &Event) -> Result<()> {

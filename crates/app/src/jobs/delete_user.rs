@@ -61,7 +61,7 @@ impl AppJob for DeleteUser {
         for assoc in OWN_OBJECTS {
             app.purge_owned(assoc, me).await?;
         }
-        for assoc in [Assoc::UserMutesUsers, Assoc::UserHasImages, Assoc::UserInvitedToBoards, Assoc::UserJoinsBoards] {
+        for assoc in [Assoc::UserMutesUsers, Assoc::UserHasImages] {
             app.drop_edges(assoc, me).await?;
         }
         if let Some(picture) = &stored.data.picture {
@@ -129,18 +129,26 @@ impl App {
                 self.mend_edges(&[EdgeWish::new(Assoc::UserHasBoards, user, id, None)]).await?;
             }
         }
-        // Boards of others lose a collaborator.
-        while let Some(ids) = self.some_of(Assoc::UserJoinsBoards, user.id()).await? {
-            for id in ids {
-                if let Some(stored) = self.fresh::<Board>(id).await? {
-                    let mut data = stored.data.clone();
-                    data.collaborators.retain(|c| c.user != user);
-                    let mut batch = Batch::on(id.shard());
-                    batch.update(id, stored.version, &data);
-                    self.commit(batch).await?;
+        // Boards of others lose a collaborator, or an invitation that nobody will answer.
+        for assoc in [Assoc::UserJoinsBoards, Assoc::UserInvitedToBoards] {
+            while let Some(ids) = self.some_of(assoc, user.id()).await? {
+                for id in ids {
+                    self.take_off_board(user, id).await?;
+                    self.mend_edges(&[EdgeWish::new(assoc, user, id, None)]).await?;
                 }
-                self.mend_edges(&[EdgeWish::new(Assoc::UserJoinsBoards, user, id, None)]).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn take_off_board(&self, user: UserId, board: Id) -> Result<()> {
+        let Some(stored) = self.fresh::<Board>(board).await? else { return Ok(()) };
+        let mut data = stored.data.clone();
+        data.collaborators.retain(|c| c.user != user);
+        if data != stored.data {
+            let mut batch = Batch::on(board.shard());
+            batch.update(board, stored.version, &data);
+            self.commit(batch).await?;
         }
         Ok(())
     }
