@@ -40,6 +40,11 @@ impl Faulty {
         self.faults.lock().extend(faults);
     }
 
+    /// Forgets the faults that no call has met yet: everything works again.
+    pub fn heal(&self) {
+        self.faults.lock().clear();
+    }
+
     /// Counts the faults that no call has met yet.
     pub fn pending_count(&self) -> usize {
         self.faults.lock().len()
