@@ -27,7 +27,14 @@ fn came<T: std::fmt::Debug>(result: Result<T>) -> Came {
 }
 
 /// Tries everything that can be done on a board, from the least right to the most. Leaves the board as it was, as far as it stands.
-async fn attempts(site: &Site, viewer: &Viewer, other: &Person, board: BoardId, of_owner: PinId, section: SectionId) -> Vec<(&'static str, Came)> {
+async fn attempts(
+    site: &Site,
+    viewer: &Viewer,
+    other: &Person,
+    board: BoardId,
+    of_owner: PinId,
+    section: SectionId,
+) -> Vec<(&'static str, Came)> {
     let app = &site.app;
     let rename = |name: &str| BoardEdit { name: Some(name.into()), ..BoardEdit::default() };
     let mut tried = vec![("open", came(app.board(viewer, board).await)), ("see a pin", came(app.pin(viewer, of_owner).await))];

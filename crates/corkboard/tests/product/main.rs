@@ -3,7 +3,14 @@
 
 mod account;
 mod boards;
+mod collaborators;
+mod degraded;
 mod home;
+mod imports;
+mod input;
+mod notifications;
+mod reconcile;
 mod secrets;
+mod security;
 mod site;
 mod trash;

@@ -97,7 +97,8 @@ async fn mail_lands_in_the_folder_and_its_links_work() {
     }
     site.settle().await;
     let mails = site.mails();
-    let of = |subject: &str, to: &str| mails.iter().filter(|mail| mail.contains(&format!("Subject: {subject}")) && mail.contains(to)).count();
+    let of =
+        |subject: &str, to: &str| mails.iter().filter(|mail| mail.contains(&format!("Subject: {subject}")) && mail.contains(to)).count();
     assert_eq!(of("You are invited to a board", "bob@example.org"), 1, "{mails:#?}");
     assert_eq!(of("Welcome to Corkboard", "ada@example.org"), 1);
     let link = format!("{}/notifications", site.base_url);
