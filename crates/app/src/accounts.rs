@@ -149,7 +149,7 @@ impl App {
     /// Finds a person by user name.
     pub async fn user_named(&self, viewer: &Viewer, username: &str) -> Result<Arc<Stored<User>>> {
         let key = username.trim().to_lowercase();
-        let name = self.storage.name(NameKind::Username, &key).await?.ok_or(Error::NotFound(What::User))?;
+        let name = self.name(NameKind::Username, &key).await?.ok_or(Error::NotFound(What::User))?;
         let id = UserId::try_from(name.id).map_err(|_| Error::NotFound(What::User))?;
         self.user(viewer, id).await
     }
@@ -158,7 +158,7 @@ impl App {
     pub async fn sign_in(&self, viewer: &Viewer, login: &str, password: &str, device: Device) -> Result<(UserId, String)> {
         let key = login.trim().to_lowercase();
         let kind = if key.contains('@') { NameKind::Email } else { NameKind::Username };
-        let name = self.storage.name(kind, &key).await?;
+        let name = self.name(kind, &key).await?;
         let user = match name {
             Some(name) => self.fresh::<User>(name.id).await?,
             None => None,
@@ -309,7 +309,7 @@ impl App {
     /// Sends a link that sets a new password. Says the same whether or not there is such an account.
     pub async fn ask_password_reset(&self, viewer: &Viewer, email: &str) -> Result<()> {
         let email = check_email(email)?;
-        let Some(name) = self.storage.name(NameKind::Email, &email).await? else { return Ok(()) };
+        let Some(name) = self.name(NameKind::Email, &email).await? else { return Ok(()) };
         let Some(user) = self.fresh::<User>(name.id).await?.filter(stands) else { return Ok(()) };
         let secret = new_secret();
         let reset = PasswordReset { secret_hash: hash_secret(&secret), expires_at: self.now().plus(RESET_LIFETIME_MS) };

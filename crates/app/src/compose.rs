@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::id::Shard;
-use model::{Event, EventKind, Id, Object, Stored, Timestamp, UserId};
+use model::{Event, EventKind, Id, NameKind, Object, Stored, Timestamp, UserId};
 use runtime::{Health, SharedClock, new_event_id};
 use serde_json::Value;
 
@@ -69,6 +69,9 @@ impl Default for Settings {
     }
 }
 
+/// Longer keys than this name nothing; storage refuses them.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// The application. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
@@ -107,6 +110,14 @@ impl App {
             self.cache.invalidate(*id, *version);
         }
         Ok(written)
+    }
+
+    /// Looks a unique name up. What can't be a name, because it is empty or too long, is nobody's.
+    pub async fn name(&self, kind: NameKind, key: &str) -> Result<Option<storage::Name>> {
+        if key.is_empty() || key.len() > NAME_BYTES_MAX {
+            return Ok(None);
+        }
+        Ok(self.storage.name(kind, key).await?)
     }
 
     /// Reads one object through the cache. Inactive rows come too.

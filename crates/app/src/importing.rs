@@ -151,7 +151,7 @@ impl Import {
         let owner = self.owner_of(&item).await?;
         let owner_id = owner.require()?;
         let key = source_key(owner_id, &item.key);
-        if self.app.storage.name(NameKind::SourceKey, &key).await?.is_some() {
+        if self.app.name(NameKind::SourceKey, &key).await?.is_some() {
             return Ok(Fate::Skipped);
         }
         let (picture, bytes) = self.picture_of(&item.picture).await?;
@@ -180,7 +180,7 @@ impl Import {
         match self.app.create_pin(&owner, new).await {
             Ok(_) => Ok(Fate::Made),
             // The same item twice in one source, or two imports at once.
-            Err(Error::Conflict(_)) if self.app.storage.name(NameKind::SourceKey, &key).await?.is_some() => Ok(Fate::Skipped),
+            Err(Error::Conflict(_)) if self.app.name(NameKind::SourceKey, &key).await?.is_some() => Ok(Fate::Skipped),
             Err(error) => Err(error),
         }
     }
@@ -232,7 +232,7 @@ impl Import {
 
     async fn person(&self, known: &str, author: &import::Author) -> Result<Viewer> {
         let key = source_key(self.options.user, &format!("author/{known}"));
-        if let Some(name) = self.app.storage.name(NameKind::SourceKey, &key).await?
+        if let Some(name) = self.app.name(NameKind::SourceKey, &key).await?
             && let Some(user) = self.app.object::<User>(name.id).await?
         {
             return Ok(Viewer::signed_in(user));
@@ -259,7 +259,7 @@ impl Import {
             if check_username(&username).is_err() {
                 continue;
             }
-            if let Some(holder) = self.app.storage.name(NameKind::Username, &username).await? {
+            if let Some(holder) = self.app.name(NameKind::Username, &username).await? {
                 let stored: Option<Stored<User>> = self.app.fresh::<User>(holder.id).await?;
                 if let Some(user) = stored.filter(|user| user.data.password_hash.is_empty() && user.data.name == name) {
                     return UserId::try_from(user.id).map_err(Error::internal);
@@ -292,7 +292,7 @@ impl Import {
         } else {
             item.board.clone()
         };
-        let existing = self.app.storage.name(NameKind::BoardSlug, &format!("{owner_id}/{}", slug_of(&name))).await?;
+        let existing = self.app.name(NameKind::BoardSlug, &format!("{owner_id}/{}", slug_of(&name))).await?;
         let board = match existing {
             Some(found) => {
                 let board = BoardId::try_from(found.id).map_err(Error::internal)?;

@@ -47,7 +47,7 @@ impl App {
 
     /// Returns the picture of a hash if it is stored.
     pub async fn picture_by_hash(&self, hash: &str) -> Result<StoredPicture> {
-        let name = self.storage.name(NameKind::ImageHash, hash).await?.ok_or(Error::NotFound(What::Picture))?;
+        let name = self.name(NameKind::ImageHash, hash).await?.ok_or(Error::NotFound(What::Picture))?;
         let image = self.fresh::<Image>(name.id).await?.filter(|image| image.data.deleting_since.is_none());
         stored_picture(&image.ok_or(Error::NotFound(What::Picture))?)
     }
@@ -55,7 +55,7 @@ impl App {
     /// Makes or finds the `Image` of an ingested picture; `None` while it is being deleted.
     async fn claim_image(&self, picture: Picture, bytes: u64) -> Result<Option<StoredPicture>> {
         let hash = picture.hash.clone();
-        if let Some(name) = self.storage.name(NameKind::ImageHash, &hash).await? {
+        if let Some(name) = self.name(NameKind::ImageHash, &hash).await? {
             return match self.fresh::<Image>(name.id).await? {
                 Some(image) if image.data.deleting_since.is_none() => stored_picture(&image).map(Some),
                 _ => Ok(None),
@@ -69,7 +69,7 @@ impl App {
         match self.commit(batch).await {
             Ok(_) => Ok(Some(StoredPicture { image, picture })),
             // Somebody stored the same picture in the meantime: theirs counts.
-            Err(Error::Conflict(_)) => match self.storage.name(NameKind::ImageHash, &hash).await? {
+            Err(Error::Conflict(_)) => match self.name(NameKind::ImageHash, &hash).await? {
                 Some(name) => self
                     .fresh::<Image>(name.id)
                     .await?

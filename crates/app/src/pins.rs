@@ -110,6 +110,9 @@ impl App {
     pub async fn create_pin(&self, viewer: &Viewer, new: NewPin) -> Result<PinView> {
         let owner = viewer.require()?;
         let board = self.writable_place(viewer, new.place).await?;
+        if self.storage.count(Assoc::BoardHasPins, board.id).await? >= PINS_PER_BOARD_MAX {
+            return Err(Error::Conflict(format!("This board is full: it holds {PINS_PER_BOARD_MAX} pins. Use another board.")));
+        }
         let text = new.text.checked()?;
         let pin: PinId = self.new_id(owner.shard(), Kind::Pin).await?;
         self.hold_picture(&new.picture, pin).await?;
@@ -140,7 +143,7 @@ impl App {
         let mut plan = Plan::decided_on(owner.shard());
         let decision = plan.decision();
         if board.id.shard() == owner.shard() {
-            decision.require(Condition::Active(board.id)).require(Condition::CountBelow(Assoc::BoardHasPins, board.id, PINS_PER_BOARD_MAX));
+            decision.require(Condition::Active(board.id));
         }
         decision.create(stored.id, &stored.data).emit(self.event(kind, viewer, subjects));
         decision.remap(Assoc::UserHasImages, owner.id(), stored.data.image.id(), stored.id.as_i64());

@@ -24,6 +24,20 @@ impl App {
         Ok(())
     }
 
+    /// Forgets what is cached whenever another process has written to storage: a command that ended a session or changed a password
+    /// must count at once, and what it changed it can't tell this process.
+    pub async fn run_cache_watch(&self, shutdown: Shutdown) -> Result<()> {
+        let mut others = self.storage.watch_others();
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return Ok(()),
+                changed = others.changed() => if changed.is_err() { return Ok(()) },
+            }
+            self.cache.invalidate_all();
+            metrics::counter!("app_cache_cleared_count").increment(1);
+        }
+    }
+
     /// Moves the oldest events. Returns how many.
     pub async fn relay_step(&self) -> Result<usize> {
         let waiting = self.storage.outbox(STEP).await?;

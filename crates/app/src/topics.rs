@@ -23,7 +23,7 @@ pub struct TopicView {
 impl App {
     /// Returns the topic of a tag, making it if it is new.
     pub(crate) async fn ensure_topic(&self, tag: &str) -> Result<TopicId> {
-        if let Some(name) = self.storage.name(NameKind::Tag, tag).await? {
+        if let Some(name) = self.name(NameKind::Tag, tag).await? {
             return TopicId::try_from(name.id).map_err(Error::internal);
         }
         let shard = storage::name_shard(NameKind::Tag, tag);

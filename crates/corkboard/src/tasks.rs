@@ -26,6 +26,7 @@ pub fn start_tasks(app: &App, supervisor: &Supervisor, monitor: &Monitor) {
     for part in ["storage", "events", "jobs", "media", "web"] {
         app.health.set(part, PartState::Up);
     }
+    spawn(supervisor, "cache_watch", app, |app, shutdown| async move { app.run_cache_watch(shutdown).await.map_err(reason) });
     spawn(supervisor, "relay", app, |app, shutdown| async move { app.run_relay(shutdown).await.map_err(reason) });
     spawn(supervisor, "follow_up", app, |app, shutdown| async move { app.run_follow_up(shutdown).await.map_err(reason) });
     spawn(supervisor, "feeds", app, |app, shutdown| async move { app.run_feeds(shutdown).await.map_err(reason) });

@@ -60,19 +60,22 @@ impl Monitor {
                 self.keep_error(record.event);
             }
         }
-        let mut consumer = events.consumer(&format!("monitor-{}", topic.as_str()), topic).await?;
-        consumer.seek(events.end(topic).await?);
+        // A plain reader, no consumer group: what is only counted need not be kept for it.
+        let mut appended = events.watch();
+        let mut after = events.end(topic).await?;
         loop {
-            let records = tokio::select! {
-                () = shutdown.wait() => return Ok(()),
-                records = consumer.next(STEP) => records?,
-            };
-            let last = records.last().map(|record| record.offset);
-            for record in records {
-                self.note(record.event);
+            appended.borrow_and_update();
+            let records = events.read(topic, after, STEP).await?;
+            if let Some(last) = records.last() {
+                after = last.offset;
+                for record in records {
+                    self.note(record.event);
+                }
+                continue;
             }
-            if let Some(last) = last {
-                consumer.seek(last);
+            tokio::select! {
+                () = shutdown.wait() => return Ok(()),
+                changed = appended.changed() => if changed.is_err() { return Ok(()) },
             }
         }
     }

@@ -55,6 +55,7 @@ struct Shared {
     places: Arc<Semaphore>,
     counters: Arc<Counters>,
     commits: watch::Receiver<u64>,
+    others: watch::Receiver<u64>,
 }
 
 #[derive(Default)]
@@ -87,6 +88,7 @@ impl File {
         let readers = Readers::open(path.to_owned(), options)?;
         let (queue, inbox) = mpsc::channel();
         let (commits_sender, commits) = watch::channel(0);
+        let (others_sender, others) = watch::channel(0);
         let counters = Arc::new(Counters::default());
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let writer = Writer {
@@ -95,6 +97,7 @@ impl File {
             name: name.clone(),
             counters: counters.clone(),
             commits: commits_sender,
+            others: others_sender,
             polled_at: Instant::now(),
         };
         std::thread::Builder::new()
@@ -109,6 +112,7 @@ impl File {
             places: Arc::new(Semaphore::new(QUEUE_WRITES_MAX)),
             counters,
             commits,
+            others,
         };
         Ok(File { shared: Arc::new(shared) })
     }
@@ -167,6 +171,11 @@ impl File {
     /// Returns a receiver that changes after every commit of this process, and within [`crate::POLL_INTERVAL`] after those of others.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.commits.clone()
+    }
+
+    /// Returns a receiver that changes within [`crate::POLL_INTERVAL`] after another process has committed: what is cached may be old.
+    pub fn watch_others(&self) -> watch::Receiver<u64> {
+        self.shared.others.clone()
     }
 
     /// Returns the size of the file and what was written since it was opened.

@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) counters: Arc<Counters>,
     pub(crate) commits: tokio::sync::watch::Sender<u64>,
+    /// Bumped for other processes' commits only.
+    pub(crate) others: tokio::sync::watch::Sender<u64>,
     pub(crate) data_version: i64,
     pub(crate) polled_at: Instant,
 }
@@ -236,6 +238,7 @@ impl Writer {
             Ok(version) if version != self.data_version => {
                 self.data_version = version;
                 self.commits.send_modify(|count| *count += 1);
+                self.others.send_modify(|count| *count += 1);
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(file = self.name, error = %error, "looking for other processes' commits failed"),

@@ -103,6 +103,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Returns a receiver that changes after commits, those of other processes included.
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
 
+    /// Returns a receiver that changes after commits of other processes only.
+    fn watch_others(&self) -> tokio::sync::watch::Receiver<u64>;
+
     /// Lists a shard's audit entries by number, from the one after `after`.
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>>;
 

@@ -178,6 +178,11 @@ impl Storage {
         self.engine().watch()
     }
 
+    /// Returns a receiver that changes after commits of other processes only: what this one caches may be old.
+    pub fn watch_others(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.engine().watch_others()
+    }
+
     /// Lists a shard's audit entries by number, from the one after `after` (0 = from the first).
     pub async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditEntry>> {
         check_shard(shard)?;

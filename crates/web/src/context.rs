@@ -31,6 +31,8 @@ pub struct Context {
     /// Path and query.
     pub path: String,
     pub address: IpAddr,
+    /// The request came from this machine itself, through no proxy.
+    pub from_this_machine: bool,
     pub user_agent: String,
     /// The part of a page that a script asked for.
     pub fragment: Option<String>,
@@ -114,6 +116,13 @@ impl Web {
     }
 }
 
+/// Says whether nobody stands between this machine's own client and the server. A proxy on the same machine is a loopback peer as well;
+/// it betrays itself by the headers that it adds, whether or not the configuration trusts them.
+fn is_from_this_machine(headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
+    let forwarded = ["x-forwarded-for", "forwarded", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+    !forwarded && peer.is_some_and(|peer| peer.ip().is_loopback())
+}
+
 /// Reads one cookie.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
@@ -148,6 +157,7 @@ impl FromRequestParts<Web> for Context {
             request_id,
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             address: web.client_address(headers, peer),
+            from_this_machine: is_from_this_machine(headers, peer),
             user_agent: text(header::USER_AGENT),
             fragment: headers.get("x-fragment").and_then(|value| value.to_str().ok()).map(str::to_owned),
             flash: cookie(headers, FLASH_COOKIE).and_then(FlashNote::read),
@@ -172,6 +182,15 @@ mod tests {
         ] {
             assert_eq!(is_local_path(path), local, "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_is_not_this_machine() {
+        let local = Some(SocketAddr::from(([127, 0, 0, 1], 1)));
+        assert!(is_from_this_machine(&HeaderMap::new(), local));
+        let proxied = HeaderMap::from_iter([(header::HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("127.0.0.1"))]);
+        assert!(!is_from_this_machine(&proxied, local));
+        assert!(!is_from_this_machine(&HeaderMap::new(), Some(SocketAddr::from(([10, 0, 0, 1], 1)))));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub async fn run(_: &DemoArgs, config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Finds or makes a person of the demo; nobody can log in as them.
 async fn person(app: &App, (username, name, about, _): &Somebody) -> anyhow::Result<Viewer> {
-    let id = match app.storage.name(NameKind::Username, username).await? {
+    let id = match app.name(NameKind::Username, username).await? {
         Some(found) => UserId::try_from(found.id)?,
         None => {
             let new = NewUser { username: (*username).into(), name: (*name).into(), without_login: true, ..NewUser::default() };
@@ -120,7 +120,7 @@ async fn board_pins(app: &App, viewer: &Viewer, board: BoardId, motif: art::Moti
     let mut pins = Vec::new();
     for (n, title) in titles.iter().enumerate() {
         let key = format!("demo/{board}/{n}");
-        if let Some(name) = app.storage.name(NameKind::SourceKey, &app::pins::source_key(owner, &key)).await? {
+        if let Some(name) = app.name(NameKind::SourceKey, &app::pins::source_key(owner, &key)).await? {
             pins.push(PinId::try_from(name.id)?);
             continue;
         }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use app::importing::{ImportOptions, ImportReport};
 use clap::{Args, Subcommand};
 use import::{Bookmarks, Folder, Pinterest, Reader, Table};
@@ -19,8 +20,8 @@ const REFUSALS_PRINTED: usize = 50;
 #[derive(Args)]
 pub struct ImportArgs {
     /// Whose import it is: a user name. `corkboard user create` makes one.
-    #[arg(long, global = true, value_name = "NAME", default_value = "")]
-    user: String,
+    #[arg(long, global = true, value_name = "NAME")]
+    user: Option<String>,
     /// Prints the report as JSON for machines.
     #[arg(long, global = true)]
     json: bool,
@@ -32,6 +33,7 @@ pub struct ImportArgs {
 enum Source {
     /// A folder of pictures: folders become boards, sub-folders sections, pictures pins.
     Folder {
+        /// The folder.
         dir: PathBuf,
         /// A parallel tree with SVG or JSON files of the same names, which hold titles, keywords and authors.
         #[arg(long, value_name = "DIR")]
@@ -41,15 +43,24 @@ enum Source {
         people_from: Option<String>,
     },
     /// A bookmark file as browsers export it (Netscape form).
-    Bookmarks { file: PathBuf },
+    Bookmarks {
+        /// The exported file, usually bookmarks.html.
+        file: PathBuf,
+    },
     /// The data archive that Pinterest sends to people who ask for theirs: the .zip, or its unpacked folder.
-    Pinterest { archive: PathBuf },
+    Pinterest {
+        /// The archive or the folder.
+        archive: PathBuf,
+    },
     /// A CSV file with a header row: title, description, link, image, board, section, keywords, …
-    Csv { file: PathBuf },
+    Csv {
+        /// The file; comma, semicolon or tab between columns.
+        file: PathBuf,
+    },
 }
 
 pub async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(!args.user.is_empty(), "say whose import it is with --user NAME");
+    let user_name = args.user.as_deref().context("say whose import it is with --user NAME")?;
     let (reader, people_from_author): (Box<dyn Reader>, bool) = match &args.source {
         Source::Folder { dir, metadata, people_from } => (Box::new(Folder::open(dir, metadata.as_deref())?), people_from.is_some()),
         Source::Bookmarks { file } => (Box::new(Bookmarks::open(file)?), false),
@@ -57,7 +68,7 @@ pub async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<ExitCode>
         Source::Csv { file } => (Box::new(Table::open(file)?), false),
     };
     let app = tool(config).await?;
-    let user = named(&app, &args.user).await?;
+    let user = named(&app, user_name).await?;
     let bar = progress_bar(reader.estimate());
     let started = std::time::Instant::now();
     let report = tokio::select! {

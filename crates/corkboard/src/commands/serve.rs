@@ -123,6 +123,9 @@ async fn housekeeping(app: App, limiter: Arc<web::limits::Limiter>, shutdown: Sh
         runtime::telemetry::upkeep_metrics();
         limiter.shrink();
         app.schedule_sweep().await.map_err(reason)?;
+        // Both set their gauges on the way: how far consumers are behind, how long the queues are.
+        app.events.lag().await.map_err(reason)?;
+        app.jobs.queues().await.map_err(reason)?;
     }
 }
 

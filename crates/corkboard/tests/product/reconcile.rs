@@ -76,6 +76,12 @@ async fn busy(site: &Site) -> Vec<Person> {
     site.pin_text(kim, from, tagged("Merged", "red")).await;
     site.settle().await;
     site.app.merge_board(&kims, from, into).await.unwrap();
+    let shady = site.person("shady").await;
+    let shop = site.board(&shady, "Shop", Privacy::Public).await;
+    site.pin_text(&shady, shop, tagged("Shady", "red")).await;
+    site.app.follow(&bobs, Target::User(shady.id)).await.unwrap();
+    let admin = site.app.user_named(&Viewer::anonymous(), "root-admin").await.unwrap();
+    site.app.suspend(&Viewer::signed_in(admin), shady.id, true).await.unwrap();
     let leaver = site.person("leaver").await;
     let theirs = site.board(&leaver, "Left", Privacy::Public).await;
     site.pin_text(&leaver, theirs, tagged("Leaves", "red")).await;

@@ -174,6 +174,10 @@ impl Engine for Faulty {
         self.inner.watch()
     }
 
+    fn watch_others(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.watch_others()
+    }
+
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(self.inner.audit_log(shard, after, limit)).await
     }

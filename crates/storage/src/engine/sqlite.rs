@@ -136,6 +136,10 @@ impl Engine for SqliteEngine {
         self.file.watch()
     }
 
+    fn watch_others(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.file.watch_others()
+    }
+
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(false, move |connection| read::audit_log(connection, shard, after, limit)).await
     }

@@ -200,7 +200,7 @@ async fn after_conflict(web: &Web, viewer: &Viewer, me: UserId, key: Option<&str
 async fn picture(web: &Web, access: &Access, viewer: &Viewer, source: MediaSource, link: &str) -> Result<StoredPicture, Failure> {
     match source {
         MediaSource::ImageUrl { url } => {
-            if !url.starts_with(&web.app.settings.base_url) {
+            if !url.strip_prefix(&web.app.settings.base_url).is_some_and(|path| path.starts_with("/media/")) {
                 count_fetch(web, access)?;
             }
             Ok(web.app.picture_at(&url).await?)

@@ -43,7 +43,7 @@ async fn ready(State(web): State<Web>) -> Response {
 
 /// Metrics name queues and routes, nobody's data, but they are whoever runs the site's: only from this machine or for admins.
 async fn metrics_text(State(web): State<Web>, context: Context) -> Response {
-    if !context.address.is_loopback() && !context.viewer.is_admin() {
+    if !context.from_this_machine && !context.viewer.is_admin() {
         return crate::routes::errors::not_found(State(web), context).await;
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], runtime::telemetry::render_metrics()).into_response()

@@ -29,6 +29,8 @@
     const fresh = [];
     let card = state.last ? state.last.nextElementSibling : grid.firstElementChild;
     for (; card; card = card.nextElementSibling) if (card.classList.contains("card")) fresh.push(card);
+    // While the page arrives its last card may be half there; it waits for what follows it.
+    if (document.readyState === "loading" && fresh.length && !fresh[fresh.length - 1].nextElementSibling && !grid.nextElementSibling) fresh.pop();
     const more = grid.querySelector(":scope > .more");
     if (fresh.length) {
       const width = state.column + "px";

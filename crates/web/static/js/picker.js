@@ -67,7 +67,7 @@ async function send(form, submitter, link) {
     }
     toast(json?.message ?? "Saved.", {
       undo: json?.undo,
-      link: json?.url ? [json.url, "Look"] : undefined,
+      link: json?.url ? [json.url, "View"] : undefined,
       onUndone: () => {
         for (const other of $$(`[data-pin="${CSS.escape(pinOf(link))}"] [data-save]`)) {
           other.textContent = "Save";
