@@ -1,11 +1,13 @@
 //! The whole site from outside: a private process per test, killed and started again. One binary, one module per test.
 //!
 //! ```text
+//! commands.rs        commands beside a running server count at once
 //! crash_writes.rs    kill -9 while people write; nothing acknowledged is gone, nothing is there twice
 //! crash_import.rs    kill -9 while an import runs; run again, everything is there once
 //! live_import.rs     thousands of real pictures with their metadata go in whole
 //! ```
 
+mod commands;
 mod crash_import;
 mod crash_writes;
 mod live_import;
