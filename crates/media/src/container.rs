@@ -35,6 +35,8 @@ pub(crate) struct Container<'a> {
     /// The embedded colour profile, uncompressed.
     pub icc: Option<Vec<u8>>,
     pub layout: PixelLayout,
+    /// Whether it is too large to be decoded whole, and is averaged row by row into a smaller raster instead.
+    pub is_streamed: bool,
     pub metadata: MetadataBlocks<'a>,
     bytes: &'a [u8],
     pieces: Vec<Piece>,
@@ -51,6 +53,7 @@ pub(crate) enum PixelLayout {
     },
     Png {
         channels: u8,
+        is_interlaced: bool,
     },
     /// Decoded as RGBA beside a frame of its own.
     Canvas,
@@ -80,7 +83,7 @@ impl<'a> Container<'a> {
         if length > limits.body_bytes_max {
             return Err(Refusal::TooLarge { bytes: length, limit: limits.body_bytes_max });
         }
-        let container = match sniff(bytes)? {
+        let mut container = match sniff(bytes)? {
             Format::Jpeg => jpeg::read(bytes),
             Format::Png => png::read(bytes),
             Format::Gif => gif::read(bytes),
@@ -99,24 +102,20 @@ impl<'a> Container<'a> {
             orientation: Orientation::Upright,
             icc: None,
             layout: PixelLayout::Canvas,
+            is_streamed: false,
             metadata: MetadataBlocks::default(),
             bytes,
             pieces: Vec::new(),
         }
     }
 
-    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+    fn check(&mut self, limits: &Limits) -> Result<(), Refusal> {
         let (width, height) = (self.width, self.height);
         if width == 0 || height == 0 {
             return Err(Refusal::broken(self.format, format!("it claims to have {width} × {height} pixels")));
         }
         let pixels = u64::from(width) * u64::from(height);
-        if pixels > limits.pixels_max {
-            return Err(Refusal::TooManyPixels { width, height, limit: limits.pixels_max });
-        }
-        if width.max(height) > limits.side_pixels_max {
-            return Err(Refusal::SideTooLong { width, height, limit: limits.side_pixels_max });
-        }
+        self.check_size(limits)?;
         let animation_pixels = pixels * u64::from(self.frames);
         if self.frames > limits.frames_max || (self.frames > 1 && animation_pixels > limits.animation_pixels_max) {
             return Err(Refusal::TooLongAnimation {
@@ -132,6 +131,35 @@ impl<'a> Container<'a> {
             return Err(Refusal::TooMuchMemory { format: self.format, bytes: cost, limit: limits.decode_bytes_max });
         }
         Ok(())
+    }
+
+    /// Checks the size, and decides whether the pixels are decoded whole or row by row.
+    fn check_size(&mut self, limits: &Limits) -> Result<(), Refusal> {
+        let (width, height) = (self.width, self.height);
+        let fits = |pixels_max: u64, side_pixels_max: u32| {
+            if u64::from(width) * u64::from(height) > pixels_max {
+                return Err(Refusal::TooManyPixels { width, height, limit: pixels_max });
+            }
+            if width.max(height) > side_pixels_max {
+                return Err(Refusal::SideTooLong { width, height, limit: side_pixels_max });
+            }
+            Ok(())
+        };
+        let Err(refusal) = fits(limits.pixels_max, limits.side_pixels_max) else {
+            return Ok(());
+        };
+        match self.layout {
+            PixelLayout::Png { is_interlaced, .. } if self.frames == 1 => {
+                fits(limits.streamed_pixels_max, limits.streamed_side_pixels_max)?;
+                if is_interlaced {
+                    let (limit, side_limit) = (limits.pixels_max, limits.side_pixels_max);
+                    return Err(Refusal::TooLargeInterlaced { width, height, limit, side_limit });
+                }
+                self.is_streamed = true;
+                Ok(())
+            }
+            _ => Err(refusal),
+        }
     }
 
     /// Gives width and height as people see the picture.
@@ -151,7 +179,8 @@ impl<'a> Container<'a> {
                 let coefficients = if progressive { pixels * u64::from(samples_per_64) / 64 * 2 } else { 0 };
                 scaled_pixels * u64::from(components) + planes + coefficients
             }
-            PixelLayout::Png { channels } => pixels * u64::from(channels),
+            PixelLayout::Png { .. } if self.is_streamed => crate::decode::streamed_bytes(self.width, self.height, self.orientation),
+            PixelLayout::Png { channels, .. } => pixels * u64::from(channels),
             PixelLayout::Canvas => pixels * 8,
         }
     }

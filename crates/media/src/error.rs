@@ -20,6 +20,9 @@ pub enum Refusal {
     /// One side is over the limit.
     #[error("This picture has {} × {} pixels; the limit is {} along a side. Make it smaller and send it again.", grouped(u64::from(*.width)), grouped(u64::from(*.height)), grouped(u64::from(*.limit)))]
     SideTooLong { width: u32, height: u32, limit: u32 },
+    /// An interlaced PNG is over the limits of what is decoded whole, and would be taken if it were not interlaced.
+    #[error("This interlaced PNG picture has {} × {} pixels; interlaced, the limit is {} in all and {} along a side. Save it without interlacing, or make it smaller, and send it again.", grouped(u64::from(*.width)), grouped(u64::from(*.height)), grouped(*.limit), grouped(u64::from(*.side_limit)))]
+    TooLargeInterlaced { width: u32, height: u32, limit: u64, side_limit: u32 },
     /// The animation has too many frames, or too many pixels over all of its frames.
     #[error("This animation has {} frames of {} × {} pixels; the limit is {} frames and {} pixels over all of them. Shorten it or make it smaller.", grouped(u64::from(*.frames)), grouped(u64::from(*.width)), grouped(u64::from(*.height)), grouped(u64::from(*.frames_limit)), grouped(*.pixels_limit))]
     TooLongAnimation { frames: u32, width: u32, height: u32, frames_limit: u32, pixels_limit: u64 },
@@ -40,6 +43,7 @@ impl Refusal {
             Refusal::NotAPicture { .. } => "not_a_picture",
             Refusal::TooManyPixels { .. } => "too_many_pixels",
             Refusal::SideTooLong { .. } => "side_too_long",
+            Refusal::TooLargeInterlaced { .. } => "too_large_interlaced",
             Refusal::TooLongAnimation { .. } => "too_long_animation",
             Refusal::TooMuchMemory { .. } => "too_much_memory",
             Refusal::Broken { .. } => "broken",
@@ -120,6 +124,12 @@ mod tests {
         assert_eq!(
             bomb.to_string(),
             "This picture has 30,000 × 30,000 pixels; the limit is 100,000,000 in all. Make it smaller and send it again."
+        );
+        let interlaced = Refusal::TooLargeInterlaced { width: 12_000, height: 10_000, limit: 100_000_000, side_limit: 20_000 };
+        assert_eq!(
+            interlaced.to_string(),
+            "This interlaced PNG picture has 12,000 × 10,000 pixels; interlaced, the limit is 100,000,000 in all and 20,000 along a side. \
+             Save it without interlacing, or make it smaller, and send it again."
         );
         let heavy = Refusal::TooLarge { bytes: 31_457_280, limit: 20_971_520 };
         assert_eq!(heavy.to_string(), "This file has 30.0 MiB; the limit is 20.0 MiB. Make the picture smaller and send it again.");

@@ -27,6 +27,7 @@ mod contract;
 mod engine;
 mod error;
 
+mod box_filter;
 mod color;
 mod container;
 mod decode;

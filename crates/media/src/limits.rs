@@ -6,10 +6,14 @@
 pub struct Limits {
     /// Bytes of one received file.
     pub body_bytes_max: u64,
-    /// Pixels of one picture (width × height).
+    /// Pixels of one picture (width × height) that is decoded whole: all but the next.
     pub pixels_max: u64,
-    /// Pixels along one side.
+    /// Pixels along one side of a picture that is decoded whole.
     pub side_pixels_max: u32,
+    /// Pixels of one PNG that is decoded row by row: one that moves not, is not interlaced, and is over the limits above.
+    pub streamed_pixels_max: u64,
+    /// Pixels along one side of a PNG that is decoded row by row.
+    pub streamed_side_pixels_max: u32,
     /// Frames of one animation.
     pub frames_max: u32,
     /// Pixels of all frames of one animation together.
@@ -28,6 +32,15 @@ pub const BODY_BYTES_MAX: u64 = 20 * 1024 * 1024;
 pub const PIXELS_MAX: u64 = 100_000_000;
 /// A longer side breaks browsers (textures) and JPEG encoders (65,535) alike.
 pub const SIDE_PIXELS_MAX: u32 = 20_000;
+/// Drawings that were exported for posters have 600 megapixels in 3 MB. Memory does not grow with them, only time: a
+/// bomb of a thousand megapixels of nothing costs a few seconds of one core. It is decoded on one of the threads for
+/// pixels, of which there are as many as cores, so that bombs queue up behind each other and hold up nothing else.
+pub const STREAMED_PIXELS_MAX: u64 = 1_000_000_000;
+/// An A0 poster at 600 dots per inch has 28,087; the renditions are far shorter, and JPEG ends at 65,535.
+pub const STREAMED_SIDE_PIXELS_MAX: u32 = 40_000;
+/// Bytes that the reduced raster of a picture decoded row by row should have at most; a larger one is reduced further,
+/// but never below the size of its renditions.
+pub const STREAMED_RASTER_BYTES_GOAL: u64 = 96 * 1024 * 1024;
 /// A longer animation is a film, and browsers hold every frame.
 pub const FRAMES_MAX: u32 = 2_000;
 /// Two thousand frames of a megapixel; the reader's browser pays for every one of them.
@@ -56,6 +69,8 @@ impl Default for Limits {
             body_bytes_max: BODY_BYTES_MAX,
             pixels_max: PIXELS_MAX,
             side_pixels_max: SIDE_PIXELS_MAX,
+            streamed_pixels_max: STREAMED_PIXELS_MAX,
+            streamed_side_pixels_max: STREAMED_SIDE_PIXELS_MAX,
             frames_max: FRAMES_MAX,
             animation_pixels_max: ANIMATION_PIXELS_MAX,
             decode_bytes_max: DECODE_BYTES_MAX,

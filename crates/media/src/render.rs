@@ -1,8 +1,8 @@
 //! What is done with pixels: looking at a received picture, and making its renditions. Pure: bytes in, bytes out.
 //!
 //! ```text
-//! bytes ─ Container ─ decode (JPEG at ⅛ … 1) ─▶ 1200x ─▶ 600x ─▶ 150x150
-//!                                                 └────▶ 400x300
+//! bytes ─ Container ─ decode (JPEG at ⅛ … 1, a huge PNG averaged) ─▶ 1200x ─▶ 600x ─▶ 150x150
+//!                                                                             └────▶ 400x300
 //! ```
 //!
 //! Each rendition is made of the smallest level that is still twice as large, else of a larger one. Turning and colour

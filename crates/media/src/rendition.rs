@@ -141,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_enlarged_or_vanishes(width in 1u32..=20_000, height in 1u32..=20_000) {
+        fn nothing_is_enlarged_or_vanishes(width in 1u32..=40_000, height in 1u32..=40_000) {
             for rendition in Rendition::ALL {
                 let (w, h) = dimensions(rendition, width, height);
                 prop_assert!(w >= 1 && h >= 1);

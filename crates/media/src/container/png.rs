@@ -45,8 +45,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Container<'_>, Refusal> {
             }
             b"PLTE" | b"gAMA" | b"cHRM" | b"sRGB" | b"cICP" | b"sBIT" | b"bKGD" | b"pHYs" | b"fcTL" | b"fdAT" => container.keep(at..end),
             b"tRNS" => {
-                if let PixelLayout::Png { channels: channels @ (1 | 3) } = container.layout {
-                    container.layout = PixelLayout::Png { channels: channels + 1 };
+                if let PixelLayout::Png { channels: channels @ (1 | 3), is_interlaced } = container.layout {
+                    container.layout = PixelLayout::Png { channels: channels + 1, is_interlaced };
                 }
                 container.keep(at..end);
             }
@@ -87,7 +87,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Container<'_>, Refusal> {
 }
 
 fn read_header(container: &mut Container<'_>, body: &[u8]) -> Result<(), Refusal> {
-    let (Some(width), Some(height), Some(&color)) = (be32(body, 0), be32(body, 4), body.get(9)) else {
+    let (Some(width), Some(height), Some(&color), Some(&interlacing)) = (be32(body, 0), be32(body, 4), body.get(9), body.get(12)) else {
         return Err(container.broken("its header is too short"));
     };
     container.width = width;
@@ -101,6 +101,7 @@ fn read_header(container: &mut Container<'_>, body: &[u8]) -> Result<(), Refusal
             6 => 4,
             _ => return Err(container.broken("its header makes no sense")),
         },
+        is_interlaced: interlacing != 0,
     };
     Ok(())
 }

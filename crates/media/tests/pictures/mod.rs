@@ -210,6 +210,46 @@ pub fn jpeg_with_exif() -> Vec<u8> {
     jpeg_with(&gradient(20, 20).to_rgb8(), |encoder| encoder.add_exif_metadata(&exif).expect("EXIF"))
 }
 
+/// Writes a PNG in which every row is this one.
+pub fn png_rows(
+    (width, height): (u32, u32),
+    color: png::ColorType,
+    depth: png::BitDepth,
+    row: &[u8],
+    set: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.set_compression(png::Compression::Fast);
+    set(&mut encoder);
+    let mut writer = encoder.write_header().expect("a header");
+    let mut stream = writer.stream_writer().expect("a stream");
+    for _ in 0..height {
+        std::io::Write::write_all(&mut stream, row).expect("a row");
+    }
+    stream.finish().expect("all rows");
+    writer.finish().expect("a PNG");
+    bytes
+}
+
+/// A small PNG whose header claims this.
+pub fn claiming_png(width: u32, height: u32, is_interlaced: bool) -> Vec<u8> {
+    with_claim(png_of(&gradient(8, 8)), width, height, is_interlaced)
+}
+
+/// Rewrites a PNG's header.
+pub fn with_claim(mut png: Vec<u8>, width: u32, height: u32, is_interlaced: bool) -> Vec<u8> {
+    png[16..20].copy_from_slice(&width.to_be_bytes());
+    png[20..24].copy_from_slice(&height.to_be_bytes());
+    png[28] = u8::from(is_interlaced);
+    let mut crc = flate2::Crc::new();
+    crc.update(&png[12..29]);
+    png[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    png
+}
+
 /// Small files whose headers claim this size.
 pub fn claiming(width: u32, height: u32) -> Vec<(Format, Vec<u8>)> {
     let pixels = gradient(8, 8);
@@ -217,12 +257,7 @@ pub fn claiming(width: u32, height: u32) -> Vec<(Format, Vec<u8>)> {
     let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame header");
     jpeg[frame + 5..frame + 7].copy_from_slice(&(height as u16).to_be_bytes());
     jpeg[frame + 7..frame + 9].copy_from_slice(&(width as u16).to_be_bytes());
-    let mut png = png_of(&pixels);
-    png[16..20].copy_from_slice(&width.to_be_bytes());
-    png[20..24].copy_from_slice(&height.to_be_bytes());
-    let mut crc = flate2::Crc::new();
-    crc.update(&png[12..29]);
-    png[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    let png = claiming_png(width, height, false);
     let mut gif = gif_of(&pixels);
     gif[6..8].copy_from_slice(&(width as u16).to_le_bytes());
     gif[8..10].copy_from_slice(&(height as u16).to_le_bytes());
@@ -271,7 +306,7 @@ pub fn frames_of(bytes: &[u8]) -> usize {
 }
 
 /// Puts chunks before the first picture data.
-fn png_with_chunks(png: &[u8], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+pub fn png_with_chunks(png: &[u8], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     const HEADER_END: usize = 33;
     let mut bytes = png[..HEADER_END].to_vec();
     for (kind, body) in chunks {
