@@ -169,7 +169,7 @@ mod tests {
         PinId::new(Shard(0), n).id()
     }
 
-    fn apply(edges: &mut Vec<Edge>, moved: u64, behind: Option<u64>) {
+    fn apply(edges: &mut [Edge], moved: u64, behind: Option<u64>) {
         for (to, sequence) in place(edges, id(moved), behind.map(id), 1_000).unwrap() {
             edges.iter_mut().find(|edge| edge.to == to).unwrap().sequence = sequence;
         }

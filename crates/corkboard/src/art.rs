@@ -99,8 +99,16 @@ type Shader = Box<dyn Fn(f32, f32) -> Color>;
 /// Returns the colour at (x, y); both are in widths of the picture.
 fn shader(motif: Motif, palette: [Color; 5], chance: &mut Chance, ratio: f32) -> Shader {
     let [ground, far, middle, near, accent] = palette;
-    let waves: Vec<[f32; 4]> =
-        (0..5).map(|_| [chance.next() * 6.28, 1.5 + chance.next() * 3.0, chance.next() * 6.28, 4.0 + chance.next() * 7.0]).collect();
+    let waves: Vec<[f32; 4]> = (0..5)
+        .map(|_| {
+            [
+                chance.next() * std::f32::consts::TAU,
+                1.5 + chance.next() * 3.0,
+                chance.next() * std::f32::consts::TAU,
+                4.0 + chance.next() * 7.0,
+            ]
+        })
+        .collect();
     let ridge = move |n: usize, x: f32| {
         let [a, b, c, d] = waves[n % waves.len()];
         (x * b * 2.0 + a).sin() * 0.05 + (x * d + c).sin() * 0.02
