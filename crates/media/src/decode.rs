@@ -197,7 +197,7 @@ fn broken(format: Format, error: &dyn std::error::Error) -> Refusal {
         source = cause.source();
     }
     let lower = words.to_ascii_lowercase();
-    let is_cut_off = ["end of file", "eof", "fill whole buffer", "unexpected end", "not enough data", "incomplete"]
+    let is_cut_off = ["end of file", "eof", "fill whole buffer", "unexpected end", "not enough data", "not have enough data", "incomplete"]
         .iter()
         .any(|sign| lower.contains(sign));
     if is_cut_off {

@@ -78,7 +78,7 @@ async fn by_rows_or_whole_looks_the_same() {
     let whole = memory();
     let limits = Limits { pixels_max: 40_000, ..Limits::default() };
     let by_rows = Media::with_engine(Arc::new(MemoryEngine::default()), limits);
-    let (width, height) = (3_001, 2_003);
+    let (width, height) = (4_901, 1_301);
     for color in [png::ColorType::Grayscale, png::ColorType::Rgb, png::ColorType::GrayscaleAlpha, png::ColorType::Rgba] {
         for depth in [png::BitDepth::Eight, png::BitDepth::Sixteen] {
             let pixel_bytes = color.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
