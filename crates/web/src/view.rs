@@ -60,7 +60,3 @@ pub use card::{BoardCard, BoardCards, Cards, PersonCard, PersonCards, PinCard};
 pub use form::{FormErrors, Pressed};
 pub use page::{Flash, Nav, Page, ViewerChip};
 pub use picture::{Person, Picture, RichText, TextSpan, Time};
-
-/// What pages may load: only this site's own files, and previews of pictures that were just chosen (`blob:`).
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
-    connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -102,7 +102,7 @@ fn check_labels(name: &str, html: &str, tags: &[Tag], ids: &HashSet<String>) {
     }
     let fields = tags.iter().filter(|tag| matches!(tag.name.as_str(), "input" | "textarea" | "select"));
     for field in fields
-        .filter(|field| !field.attributes.get("type").is_some_and(|kind| kind == "hidden") && !field.attributes.contains_key("data-field"))
+        .filter(|field| field.attributes.get("type").is_none_or(|kind| kind != "hidden") && !field.attributes.contains_key("data-field"))
     {
         let by_id = field.attributes.get("id").is_some_and(|id| targets.contains(id));
         let named = field.attributes.get("name").is_some_and(|field_name| {

@@ -123,7 +123,7 @@ pub fn pin_card(at: usize) -> PinCard {
         liked: at % 5 == 1,
         saved_on: (at % 7 == 2).then(|| "Still life".into()),
         why: (at % 6 == 3).then(|| "From a topic you follow".into()),
-        is_own: at % 8 == 0,
+        is_own: at.is_multiple_of(8),
     }
 }
 
@@ -190,7 +190,7 @@ pub fn boards_of_others(count: usize) -> Vec<BoardCard> {
 pub fn person_card(at: usize) -> PersonCard {
     let who = person(at);
     PersonCard {
-        follow: (at > 0).then(|| Pressed::follow("user", who.id, &who.name, at % 2 == 0)),
+        follow: (at > 0).then(|| Pressed::follow("user", who.id, &who.name, at.is_multiple_of(2))),
         about: if at % 3 == 1 { "Gardens, analytical engines, and the light at six in the morning.".into() } else { String::new() },
         follower_count: 18_432 / (at as u64 + 1),
         pin_count: 1_204,
