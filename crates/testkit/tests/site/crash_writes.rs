@@ -22,6 +22,8 @@ use testkit::{
 
 const PEOPLE: usize = 5;
 const ROUNDS: usize = 4;
+/// Sets another number of rounds, to look for something rare.
+const ROUNDS_VARIABLE: &str = "CORKBOARD_CRASH_ROUNDS";
 /// A round lasts between these before the kill.
 const ROUND_MS: std::ops::Range<u64> = 400..2_500;
 /// After a restart feeds are rebuilt and catch up within this.
@@ -66,7 +68,8 @@ fn nothing_acknowledged_is_lost() -> anyhow::Result<()> {
     let mut site = Site::start()?;
     let mut known = Known::default();
     let mut crew = assemble(&site, &mut known)?;
-    for round in 0..ROUNDS {
+    let rounds = std::env::var(ROUNDS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    for round in 0..rounds {
         let lasting = Duration::from_millis(ROUND_MS.start + random.below(ROUND_MS.end - ROUND_MS.start));
         let seeds: Vec<u64> = (0..PEOPLE).map(|_| random.next_u64()).collect();
         let workers: Vec<_> = (0..PEOPLE)
@@ -92,7 +95,7 @@ fn nothing_acknowledged_is_lost() -> anyhow::Result<()> {
         }
         check(&site, &mut crew, &known)?;
     }
-    assert!(known.pins.len() > PEOPLE * ROUNDS, "only {} pins were made; the test did not test", known.pins.len());
+    assert!(known.pins.len() > PEOPLE * rounds, "only {} pins were made; the test did not test", known.pins.len());
     person::run_with_input(&mut site.command(&["doctor"]), "")?;
     let status = site.terminate()?;
     anyhow::ensure!(status.success(), "the site did not end well: {status}\n{}", site.log());
