@@ -5,11 +5,13 @@
 //   pictures.mjs    PNG files of a colour
 //   steps.mjs       what people do, by the names that they read on the page
 //
+//   watchers.mjs    the watchers themselves, on pages that do everything wrong
 //   story.mjs       sign up, upload, follow, feed, save, like, comment, search, delete and undo
 //   scroll.mjs      an endless feed: nothing twice, Back keeps the place, the switch
 //   keyboard.mjs    the keyboard alone
 //   pages.mjs       every main page: light, dark, phone; axe-core, layout shift, console
 //   plain.mjs       without JavaScript
+import './watchers.mjs';
 import './story.mjs';
 import './scroll.mjs';
 import './keyboard.mjs';

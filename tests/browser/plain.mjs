@@ -48,8 +48,8 @@ describe('without JavaScript', () => {
     await page.getByLabel('Write a comment').fill('From the north');
     await page.getByRole('button', { name: 'Post' }).click();
     await page.locator('article.comment', { hasText: 'From the north' }).waitFor();
-    await page.getByRole('searchbox').fill('beach');
-    await page.getByRole('searchbox').press('Enter');
+    await page.getByLabel('Search pins, boards and people').fill('beach');
+    await page.getByLabel('Search pins, boards and people').press('Enter');
     await page.waitForURL(/\/search\?q=beach/);
     await ada.isClean();
   });

@@ -107,7 +107,7 @@ describe('two people', () => {
   test('search finds it within a moment', async () => {
     await eventually(grace, '/search?q=lighthouse', (page) => card(page, 'Lighthouse 1'), 'the pin');
     await grace.page.goto('/');
-    await grace.page.getByRole('searchbox', { name: 'Search pins, boards and people' }).fill('harbour');
+    await grace.page.getByLabel('Search pins, boards and people').fill('harbour');
     await grace.page.keyboard.press('Enter');
     await card(grace.page, 'Harbour 1').waitFor();
     await grace.isClean();
