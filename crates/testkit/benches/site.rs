@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -30,6 +30,11 @@ use testkit::{
     load::{self, Load, Outcome},
     procfs, site,
 };
+
+/// How long what the seeding left may take.
+const QUIET_WITHIN: Duration = Duration::from_secs(180);
+/// The site uses less than a twentieth of a core for so long: it is done.
+const QUIET_FOR: Duration = Duration::from_secs(2);
 
 const RPS_GOAL: f64 = 3_000.0;
 const P99_MS_GOAL: f64 = 25.0;
@@ -160,10 +165,25 @@ fn measure(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], secon
     let pid = site.pid().context("the site has ended")?;
     let address = site.base_url().trim_start_matches("http://").to_owned();
     let request = requests(seeded, &address);
+    wait_until_quiet(pid)?;
     let warm_up = if seconds < WARM_UP_SECONDS { seconds } else { WARM_UP_SECONDS };
     let warmed = runtime.block_on(load::run(&load_of(&address, &request, WARM_UP_RATE.min(rates[0]), warm_up)));
     ensure!(warmed.errors == 0, "{} errors while warming up; the first: {:?}\n{}", warmed.errors, warmed.first_error, site.log());
     best(rates, |rate| run(runtime, pid, &load_of(&address, &request, rate, seconds)))
+}
+
+/// Waits until the site has done what the seeding left to it: tens of thousands of events to index, mirror and notify of.
+fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < QUIET_WITHIN {
+        let before = procfs::cpu_time(&pid.to_string())?.own;
+        std::thread::sleep(QUIET_FOR);
+        if procfs::cpu_time(&pid.to_string())?.own.saturating_sub(before) < QUIET_FOR / 20 {
+            return Ok(());
+        }
+    }
+    eprintln!("the site was still busy with what the seeding left to it after {} s", QUIET_WITHIN.as_secs());
+    Ok(())
 }
 
 fn load_of(address: &str, request: &RequestMaker, rate: f64, seconds: f64) -> Load {

@@ -7,6 +7,7 @@ pub mod index;
 use std::future::Future;
 
 use ::events::Record;
+use futures_util::TryStreamExt;
 use model::{Event, EventKind, Topic};
 use runtime::Shutdown;
 use serde_json::json;
@@ -16,6 +17,9 @@ use crate::error::Result;
 
 /// Events handled between two commits of a consumer's offset.
 const STEP: usize = 256;
+
+/// Events of a step in work at once.
+const IN_WORK_MAX: usize = 64;
 
 /// Tries for one event before it is written off, so that one bad event can't stop everything behind it.
 const TRIES_MAX: u32 = 5;
@@ -34,9 +38,11 @@ impl App {
                 records = consumer.next(STEP) => records?,
             };
             let Some(last) = records.last().map(|record| record.offset) else { continue };
-            for record in records {
-                self.handle_with_patience(group, record, &handle).await?;
-            }
+            // Side by side, so that their writes share group commits. Order within a step does not matter: every change behind these
+            // events was durable before the step was read, so that each handler reads the same or a newer truth.
+            futures_util::stream::iter(records.into_iter().map(Ok))
+                .try_for_each_concurrent(IN_WORK_MAX, |record| self.handle_with_patience(group, record, &handle))
+                .await?;
             consumer.commit(last).await?;
         }
     }

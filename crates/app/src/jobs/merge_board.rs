@@ -41,7 +41,7 @@ impl AppJob for MergeBoard {
                 break;
             }
             for edge in &edges {
-                if let Some(stored) = app.fresh::<Pin>(edge.to).await? {
+                if let Some(stored) = app.fresh::<Pin>(edge.to).await?.filter(|stored| stored.data.board == self.from) {
                     let data = Pin { board: self.into, section: None, ..stored.data.clone() };
                     app.write_pin(&viewer, &stored, data, EventKind::PinMoved, &target).await?;
                 }
