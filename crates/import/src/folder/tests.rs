@@ -163,7 +163,7 @@ fn what_is_no_folder_is_an_error() {
 fn debians_clip_art_is_read_whole() {
     let root = Path::new("/usr/share/openclipart");
     if !root.join("png").is_dir() || !root.join("svg").is_dir() {
-        return testkit::skip("debians_clip_art_is_read_whole", "Debian's openclipart-png and openclipart-svg are not installed");
+        return testkit::skip::skip("debians_clip_art_is_read_whole", "Debian's openclipart-png and openclipart-svg are not installed");
     }
     let reader = Folder::open(&root.join("png"), Some(&root.join("svg"))).expect("both folders are there");
     assert_eq!(reader.estimate(), Some(8_121));
