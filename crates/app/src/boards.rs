@@ -14,6 +14,7 @@ use crate::error::{Error, Result, What};
 use crate::hydrate::{BoardCard, COVER_PINS, Page, PageRequest, PinView, Strictness, lists, stands};
 use crate::jobs;
 use crate::plan::Plan;
+use crate::profiles::Profile;
 use crate::viewer::{Viewer, may_list_board, pin_stands, require_role};
 
 /// A board that is to be made.
@@ -35,6 +36,9 @@ pub struct BoardEdit {
     pub cover: Option<Option<PinId>>,
     pub order: Option<BoardOrder>,
 }
+
+/// Boards with their place in their owner's order.
+pub type BoardList = Vec<(i64, Arc<Stored<Board>>)>;
 
 /// Which of a person's boards are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,8 +254,7 @@ impl App {
     pub async fn board_cards(&self, viewer: &Viewer, boards: Vec<Arc<Stored<Board>>>) -> Result<Vec<BoardCard>> {
         let owners = self.by_id::<User>(boards.iter().map(|board| board.data.owner.id())).await?;
         let ids: Vec<Id> = boards.iter().map(|board| board.id).collect();
-        let counted: Vec<_> = ids.iter().map(|id| (Assoc::BoardHasPins, *id)).collect();
-        let counts = self.storage.counts(&counted).await?;
+        let counts = self.pin_counts(&ids).await?;
         let newest = self.storage.ranges(Assoc::BoardHasPins, &ids, Range::first(COVER_PINS)).await?;
         let chosen = boards.iter().filter_map(|board| board.data.cover.map(Id::from));
         let pins = self.by_id::<Pin>(newest.iter().flatten().map(|edge| edge.to).chain(chosen)).await?;
@@ -269,12 +272,44 @@ impl App {
         Ok(cards.collect())
     }
 
+    /// Counts the pins of boards, without those that were taken down; same order and length.
+    pub async fn pin_counts(&self, boards: &[Id]) -> Result<Vec<u64>> {
+        let wanted: Vec<_> = boards.iter().flat_map(|id| [(Assoc::BoardHasPins, *id), (Assoc::BoardHidesPins, *id)]).collect();
+        Ok(self.storage.counts(&wanted).await?.chunks(2).map(|counts| counts[0].saturating_sub(counts[1])).collect())
+    }
+
+    /// Counts the pins of a board, without those that were taken down.
+    pub async fn pin_count(&self, board: Id) -> Result<u64> {
+        Ok(self.pin_counts(&[board]).await?[0])
+    }
+
     /// Lists a person's boards that the viewer may have listed, and those they collaborate on; in the owner's order.
     pub async fn boards_of(&self, viewer: &Viewer, owner: UserId, filter: BoardFilter, request: &PageRequest) -> Result<Page<BoardCard>> {
+        let all = self.all_boards_of(viewer, owner).await?;
+        self.page_of_boards(viewer, &all, filter, request).await
+    }
+
+    /// Lists the boards of a profile that was read already.
+    pub async fn boards_on(
+        &self,
+        viewer: &Viewer,
+        profile: &Profile,
+        filter: BoardFilter,
+        request: &PageRequest,
+    ) -> Result<Page<BoardCard>> {
+        self.page_of_boards(viewer, &profile.boards, filter, request).await
+    }
+
+    async fn page_of_boards(
+        &self,
+        viewer: &Viewer,
+        all: &BoardList,
+        filter: BoardFilter,
+        request: &PageRequest,
+    ) -> Result<Page<BoardCard>> {
         let size = request.size()?;
         let after = request.after(lists::MEMBERS)?;
-        let all = self.all_boards_of(viewer, owner).await?;
-        let mut wanted = all.into_iter().filter(|(_, board)| filter.takes(&board.data)).collect::<Vec<_>>();
+        let mut wanted: BoardList = all.iter().filter(|(_, board)| filter.takes(&board.data)).cloned().collect();
         wanted.retain(|(sequence, board)| after.is_none_or(|(s, id)| (*sequence, board.id.as_u64()) < (s, id)));
         let more = wanted.len() > size;
         wanted.truncate(size);
@@ -288,7 +323,7 @@ impl App {
     }
 
     /// Reads all boards of a person that the viewer may have listed, with their sequence, in order. A person has few enough for that.
-    pub async fn all_boards_of(&self, viewer: &Viewer, owner: UserId) -> Result<Vec<(i64, Arc<Stored<Board>>)>> {
+    pub async fn all_boards_of(&self, viewer: &Viewer, owner: UserId) -> Result<BoardList> {
         let range = Range { after: None, limit: BOARDS_PER_USER_MAX as usize, order: Order::Descending };
         let mut edges = self.storage.range(Assoc::UserHasBoards, owner.id(), range).await?;
         edges.extend(self.storage.range(Assoc::UserJoinsBoards, owner.id(), range).await?);

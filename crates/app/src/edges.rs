@@ -1,6 +1,10 @@
 //! The edges that follow from an object: computed purely from the present truth, written by whoever changes the object, and made
 //! good by the consumer.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use model::id::Shard;
 use model::object::BoardOrder;
 use model::{Assoc, Board, Id, Pin, PinId, Stored};
 use storage::Batch;
@@ -32,6 +36,9 @@ impl EdgeWish {
     }
 }
 
+/// What holds a pin on its board.
+pub const ON_A_BOARD: [Assoc; 3] = [Assoc::BoardHasPins, Assoc::BoardHidesPins, Assoc::BoardOrdersPins];
+
 /// Returns the edges of a pin as they should be. `board` is the one that the pin names.
 pub fn pin_edges(pin: &Stored<Pin>, board: Option<&Stored<Board>>) -> Vec<EdgeWish> {
     let data = &pin.data;
@@ -43,6 +50,7 @@ pub fn pin_edges(pin: &Stored<Pin>, board: Option<&Stored<Board>>) -> Vec<EdgeWi
         EdgeWish::new(Assoc::UserHasPins, data.owner, pin.id, at(stands)),
         EdgeWish::new(Assoc::UserTrashesPins, data.owner, pin.id, data.trashed_at.filter(|_| pin.active).map(|at| at.0)),
         EdgeWish::new(Assoc::BoardHasPins, data.board, pin.id, at(on_board)),
+        EdgeWish::new(Assoc::BoardHidesPins, data.board, pin.id, at(on_board && data.hidden)),
     ];
     if by_hand || !on_board {
         wishes.push(EdgeWish::new(Assoc::BoardOrdersPins, data.board, pin.id, at(on_board)));
@@ -70,27 +78,29 @@ impl Plan {
 impl App {
     /// Makes edges as they should be: reads first, writes only what differs. Returns how many differed.
     pub async fn mend_edges(&self, wishes: &[EdgeWish]) -> Result<usize> {
+        let read = wishes.iter().map(|wish| self.storage.edges(wish.assoc, wish.from, std::slice::from_ref(&wish.to)));
+        let found = try_join_all(read).await?;
+        let mut batches: BTreeMap<Shard, Batch> = BTreeMap::new();
         let mut mended = 0;
-        for wish in wishes {
-            let there = self.storage.edges(wish.assoc, wish.from, &[wish.to]).await?[0].is_some();
-            if there != wish.wanted.is_some() {
-                let mut batch = Batch::on(wish.from.shard());
-                wish.write_to(&mut batch);
-                self.commit(batch).await?;
+        for (wish, found) in wishes.iter().zip(found) {
+            if found[0].is_some() != wish.wanted.is_some() {
+                let shard = wish.from.shard();
+                wish.write_to(batches.entry(shard).or_insert_with(|| Batch::on(shard)));
                 mended += 1;
             }
         }
+        try_join_all(batches.into_values().map(|batch| self.commit(batch))).await?;
         if mended > 0 {
             metrics::counter!("app_edges_mended_count").increment(mended as u64);
         }
         Ok(mended)
     }
 
-    /// Makes the edges of one pin equal to what the pin and its board say now.
-    pub async fn mend_pin(&self, pin: PinId) -> Result<Option<Stored<Pin>>> {
+    /// Makes the edges of one pin equal to what the pin and its board say now. Returns both as they were read.
+    pub async fn mend_pin(&self, pin: PinId) -> Result<Option<(Stored<Pin>, Option<Stored<Board>>)>> {
         let Some(stored) = self.storage.get::<Pin>(pin).await? else { return Ok(None) };
         let board = self.storage.get::<Board>(stored.data.board).await?;
         self.mend_edges(&pin_edges(&stored, board.as_ref())).await?;
-        Ok(Some(stored))
+        Ok(Some((stored, board)))
     }
 }

@@ -10,7 +10,7 @@ use crate::compose::App;
 use crate::error::Result;
 use crate::home::{page_by_time, position};
 use crate::hydrate::{Page, PageRequest, PinView, Strictness, lists};
-use crate::viewer::{Viewer, is_listed};
+use crate::viewer::Viewer;
 
 /// Newest public pins among which popularity is looked for.
 const RANKED_AMONG: usize = 2_000;
@@ -26,20 +26,21 @@ impl App {
     pub async fn newest(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<PinView>> {
         let size = request.size()?;
         let mut before = position(request.after(lists::PUBLIC)?)?;
-        let mut views = Vec::with_capacity(size + 1);
+        let (mut views, mut ended) = (Vec::with_capacity(size + 1), false);
         for _ in 0..ROUNDS_MAX {
             let wanted = (size + 1 - views.len()).clamp(16, model::limits::PAGE_SIZE_MAX);
             let page = self.feeds.public(PublicFeed::Everything, before, wanted).await?;
             before = page.entries.last().map(|entry| (entry.at, entry.pin)).or(before);
             let ids: Vec<Id> = page.entries.iter().map(|entry| entry.pin.id()).collect();
-            let mut found = self.hydrate(viewer, &ids, Strictness::Listed).await?;
-            found.retain(|view| is_listed(&view.board) && !view.pin.data.hidden);
+            let mut found = self.hydrate(viewer, &ids, Strictness::Public).await?;
+            found.retain(|view| !view.pin.data.hidden);
             views.extend(found);
-            if ids.len() < wanted || views.len() > size {
+            ended = ids.len() < wanted;
+            if ended || views.len() > size {
                 break;
             }
         }
-        Ok(page_by_time(views, size, lists::PUBLIC))
+        Ok(page_by_time(views, size, lists::PUBLIC, before.filter(|_| !ended)))
     }
 
     /// Lists popular pins: saves, likes and comments, falling with age.
@@ -50,8 +51,8 @@ impl App {
         let mut views = Vec::with_capacity(size);
         while views.len() < size && from < ranking.len() {
             let ids = &ranking[from..ranking.len().min(from + size - views.len())];
-            let mut found = self.hydrate(viewer, ids, Strictness::Listed).await?;
-            found.retain(|view| is_listed(&view.board) && !view.pin.data.hidden);
+            let mut found = self.hydrate(viewer, ids, Strictness::Public).await?;
+            found.retain(|view| !view.pin.data.hidden);
             views.extend(found);
             from += ids.len();
         }

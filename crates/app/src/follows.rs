@@ -164,12 +164,29 @@ impl App {
             Ok(blocked) => Ok(blocked),
             Err(error) => {
                 without_feeds(&error);
-                let (there, back) = ([b.id()], [a.id()]);
-                let found =
-                    (self.storage.edges(Assoc::UserBlocksUsers, a.id(), &there), self.storage.edges(Assoc::UserBlocksUsers, b.id(), &back));
-                Ok(found.0.await?[0].is_some() || found.1.await?[0].is_some())
+                self.is_blocked_in_storage(a, b).await
             }
         }
+    }
+
+    /// Says of each of `others` whether one of the two has blocked the other; same order and length.
+    pub async fn are_blocked(&self, me: UserId, others: &[UserId]) -> Result<Vec<bool>> {
+        let error = match self.feeds.blocked_among(me, others).await {
+            Ok(blocked) => return Ok(blocked),
+            Err(error) => error,
+        };
+        without_feeds(&error);
+        let mut blocked = Vec::with_capacity(others.len());
+        for other in others {
+            blocked.push(self.is_blocked_in_storage(me, *other).await?);
+        }
+        Ok(blocked)
+    }
+
+    async fn is_blocked_in_storage(&self, a: UserId, b: UserId) -> Result<bool> {
+        let (there, back) = ([b.id()], [a.id()]);
+        let there = self.storage.edges(Assoc::UserBlocksUsers, a.id(), &there).await?;
+        Ok(there[0].is_some() || self.storage.edges(Assoc::UserBlocksUsers, b.id(), &back).await?[0].is_some())
     }
 
     /// Says whether `who` has blocked `whom`.

@@ -8,7 +8,7 @@
 //!
 //! The feed never ends falsely: what memory does not hold comes from storage, and a page is filled until there is nothing older.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use feeds::{PinFacts, Reason, Target};
 use model::{Assoc, Bookmark, Id, Kind, PinId, Timestamp, TopicId, UserId};
@@ -41,10 +41,11 @@ impl App {
         let size = request.size()?;
         let mut before = position(request.after(lists::HOME)?)?;
         let mut views: Vec<PinView> = Vec::with_capacity(size + 1);
-        let mut from_storage = false;
+        let (mut from_storage, mut ended) = (false, false);
         for _ in 0..ROUNDS_MAX {
             let wanted = size + 1 - views.len();
-            let (candidates, ended) =
+            let candidates;
+            (candidates, ended) =
                 self.home_candidates(me, before, wanted.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
             before = candidates.last().map(|c| (c.at, c.pin)).or(before);
             views.extend(self.present_candidates(viewer, &candidates).await?);
@@ -52,7 +53,7 @@ impl App {
                 break;
             }
         }
-        Ok(page_by_time(views, size, lists::HOME))
+        Ok(page_by_time(views, size, lists::HOME, before.filter(|_| !ended)))
     }
 
     /// Reads the next candidates. The flag says whether there is nothing older.
@@ -103,8 +104,8 @@ impl App {
     /// Hydrates and filters candidates of feeds, keeping their reasons.
     async fn present_candidates(&self, viewer: &Viewer, candidates: &[feeds::Entry]) -> Result<Vec<PinView>> {
         let ids: Vec<Id> = candidates.iter().map(|entry| entry.pin.id()).collect();
-        let mut views = self.hydrate(viewer, &ids, Strictness::Listed).await?;
-        views.retain(|view| is_listed(&view.board) && !view.pin.data.hidden);
+        let mut views = self.hydrate(viewer, &ids, Strictness::Public).await?;
+        views.retain(|view| !view.pin.data.hidden);
         for view in &mut views {
             view.reason = candidates.iter().find(|entry| entry.pin.id() == view.pin.id).map(|entry| entry.reason);
         }
@@ -141,6 +142,7 @@ impl App {
         let (mut entries, mut seen) = (Vec::new(), HashSet::new());
         let left_out: HashSet<Id> = self.edge_ends(Assoc::UserLeavesOutBoards, user).await?.into_iter().collect();
         let muted: HashSet<Id> = self.edge_ends(Assoc::UserMutesUsers, user).await?.into_iter().collect();
+        let mut hidden: HashMap<UserId, bool> = HashMap::new();
         let mut last = None;
         while entries.len() < limit {
             let Some((edge, source, exhausted)) = merged.pop() else { return Ok((entries, None)) };
@@ -159,9 +161,17 @@ impl App {
             let Some(stored) = self.object::<model::Pin>(pin).await? else { continue };
             let data = &stored.data;
             let own = data.owner == user;
-            let hidden = muted.contains(&data.owner.id()) || self.is_blocked(user, data.owner).await?;
+            let owner = data.owner;
+            let is_hidden = match hidden.get(&owner) {
+                Some(known) => *known,
+                None => {
+                    let found = muted.contains(&owner.id()) || self.is_blocked(user, owner).await?;
+                    hidden.insert(owner, found);
+                    found
+                }
+            };
             let outside = matches!(reason, Reason::Person(_)) && left_out.contains(&data.board.id());
-            if !own && !hidden && !outside && stored.active && data.trashed_at.is_none() && self.board_travels(data.board).await? {
+            if !own && !is_hidden && !outside && stored.active && data.trashed_at.is_none() && self.board_travels(data.board).await? {
                 let facts = PinFacts {
                     pin,
                     owner: data.owner,
@@ -251,12 +261,15 @@ pub(crate) fn position(after: Option<(i64, u64)>) -> Result<Option<Position>> {
     Ok(Some((Timestamp(at), pin)))
 }
 
-/// Cuts views that are ordered by their pins' time to a page.
-pub(crate) fn page_by_time(mut views: Vec<PinView>, size: usize, list: u8) -> Page<PinView> {
-    let more = views.len() > size;
+/// Cuts views that are ordered by their pins' time to a page. `given_up`: the look for more was given up there, and did not come to an end.
+pub(crate) fn page_by_time(mut views: Vec<PinView>, size: usize, list: u8, given_up: Option<Position>) -> Page<PinView> {
+    let next = match views.get(size.saturating_sub(1)).filter(|_| views.len() > size) {
+        Some(last) => Some((last.pin.data.at, last.id())),
+        None => given_up,
+    };
     views.truncate(size);
-    let last = views.last().filter(|_| more).map(|view| Bookmark { list, position: view.pin.data.at.0, id: view.pin.id.as_u64() });
-    Page { bookmark: last.map(Bookmark::encode), items: views }
+    let bookmark = next.map(|(at, pin)| Bookmark { list, position: at.0, id: pin.id().as_u64() }.encode());
+    Page { bookmark, items: views }
 }
 
 /// A k-way merge of lists that are each ordered from the newest down.

@@ -9,7 +9,7 @@ use storage::{Edge, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result, What};
-use crate::viewer::{Viewer, may_list_board, may_see_board, pin_stands};
+use crate::viewer::{Viewer, may_list_board, may_list_publicly, may_see_board, pin_stands};
 
 /// One page of a list. `bookmark` asks for the next one; without it this was the last.
 #[derive(Clone, Debug)]
@@ -119,6 +119,8 @@ pub mod lists {
 /// Which pins a list shows to others than those on the board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strictness {
+    /// Lists that are the same for everybody: public boards only.
+    Public,
     /// Lists: public boards, and boards the viewer is on.
     Listed,
     /// The board's own page: whoever may open it.
@@ -133,6 +135,7 @@ impl App {
         let owners = self.by_id::<User>(pins.iter().map(|pin| pin.data.owner.id())).await?;
         let blocked = self.blocked_among(viewer, owners.keys().copied()).await?;
         let may = match strictness {
+            Strictness::Public => may_list_publicly,
             Strictness::Listed => may_list_board,
             Strictness::Opened => may_see_board,
         };
@@ -155,16 +158,18 @@ impl App {
     }
 
     /// Returns those of `others` whom the viewer blocked or who blocked the viewer.
-    async fn blocked_among(&self, viewer: &Viewer, others: impl Iterator<Item = Id>) -> Result<Vec<Id>> {
+    pub(crate) async fn blocked_among(&self, viewer: &Viewer, others: impl Iterator<Item = Id>) -> Result<Vec<Id>> {
         let Some(me) = viewer.id() else { return Ok(Vec::new()) };
-        let mut blocked = Vec::new();
-        for other in others {
-            let user = UserId::try_from(other).map_err(Error::internal)?;
-            if user != me && self.is_blocked(me, user).await? {
-                blocked.push(other);
-            }
+        let others: Vec<UserId> = others
+            .filter(|other| *other != me.id())
+            .map(UserId::try_from)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(Error::internal)?;
+        if others.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(blocked)
+        let blocked = self.are_blocked(me, &others).await?;
+        Ok(others.into_iter().zip(blocked).filter(|(_, blocked)| *blocked).map(|(other, _)| other.id()).collect())
     }
 
     /// Reads one pin for this viewer.
@@ -226,7 +231,7 @@ impl App {
         let mut page = page_of(items, size, lists::of_assoc(assoc));
         if last && !ended {
             // Given up, not ended: the next page goes on from here.
-            page.bookmark = after.map(|(position, id)| Bookmark { list: lists::of_assoc(assoc), position, id: id.as_u64() }.encode());
+            page.bookmark = given_up(assoc, after);
         }
         Ok(page)
     }
@@ -235,10 +240,10 @@ impl App {
     pub async fn users_along(&self, viewer: &Viewer, assoc: Assoc, from: Id, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
         let size = request.size()?;
         let mut after = request.after_edge(lists::of_assoc(assoc))?;
-        let mut items = Vec::with_capacity(size + 1);
+        let (mut items, mut ended) = (Vec::with_capacity(size + 1), false);
         for _ in 0..FILL_ROUNDS_MAX {
             let edges = self.storage.range(assoc, from, Range { after, limit: size + 1, order: Order::Descending }).await?;
-            let ended = edges.len() <= size;
+            ended = edges.len() <= size;
             after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
             let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
             for (edge, user) in edges.into_iter().zip(self.objects::<User>(&ids).await?) {
@@ -256,13 +261,23 @@ impl App {
                 break;
             }
         }
-        Ok(page_of(items, size, lists::of_assoc(assoc)))
+        let last = items.len() <= size;
+        let mut page = page_of(items, size, lists::of_assoc(assoc));
+        if last && !ended {
+            page.bookmark = given_up(assoc, after);
+        }
+        Ok(page)
     }
 }
 
 /// Says whether a person is there for others.
 pub fn stands(user: &Stored<User>) -> bool {
     user.active && !user.data.suspended && !user.data.deleting
+}
+
+/// Returns the bookmark of a list that goes on behind where the look for more was given up.
+fn given_up(assoc: Assoc, after: Option<(i64, Id)>) -> Option<String> {
+    after.map(|(position, id)| Bookmark { list: lists::of_assoc(assoc), position, id: id.as_u64() }.encode())
 }
 
 /// Cuts what was collected to a page and makes the bookmark of the next one.

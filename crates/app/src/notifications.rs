@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::object::{NotificationKind, Privacy, SCHEMA_VERSION};
 use model::{Assoc, Board, Comment, CommentId, Id, Kind, NameKind, Notification, NotificationId, Pin, Stored, User, UserId};
@@ -43,6 +44,12 @@ struct Showable {
 
 /// More unread ones than this are shown as "20+".
 pub const UNREAD_SHOWN_MAX: usize = 20;
+/// How long the number of unread ones is believed when nothing new has come: what was hidden or deleted meanwhile still counts.
+const UNREAD_KEPT: Duration = Duration::from_secs(5);
+
+fn unread_key(user: UserId) -> String {
+    format!("unread/{user}")
+}
 
 /// Somebody who is to be told something.
 #[derive(Clone, Debug)]
@@ -85,13 +92,22 @@ impl App {
         match self.commit(batch).await {
             // Another worker handled the same event.
             Err(Error::Conflict(_)) => Ok(()),
-            other => other.map(drop),
+            Ok(_) => {
+                self.cache.forget(&unread_key(notice.to));
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Counts the viewer's unread notifications among the newest [`UNREAD_SHOWN_MAX`] + 1. One that can't be shown is not counted: the
     /// number alone would tell that something happened where the viewer may not look.
     pub async fn unread_notifications(&self, viewer: &Viewer) -> Result<usize> {
+        let Some(me) = viewer.id() else { return Ok(0) };
+        Ok(*self.cache.value(&unread_key(me), UNREAD_KEPT, || self.count_unread(viewer)).await?)
+    }
+
+    async fn count_unread(&self, viewer: &Viewer) -> Result<usize> {
         let Some(user) = &viewer.user else { return Ok(0) };
         let edges = self.storage.range(Assoc::UserHasNotifications, user.id, Range::first(UNREAD_SHOWN_MAX + 1)).await?;
         let unread = edges.iter().take_while(|edge| edge.sequence > user.data.notifications_read_at.0);
@@ -127,15 +143,14 @@ impl App {
 
     /// Keeps the notifications whose actor, subject and comment the viewer may see now.
     async fn showable(&self, viewer: &Viewer, notifications: Vec<Arc<Stored<Notification>>>) -> Result<Vec<Showable>> {
-        let me = viewer.require()?;
         let actors = self.by_id::<User>(notifications.iter().map(|n| n.data.actor.id())).await?;
+        let blocked = self.blocked_among(viewer, actors.keys().copied()).await?;
         let mut showable = Vec::with_capacity(notifications.len());
         for notification in notifications {
             let data = &notification.data;
-            let Some(actor) = actors.get(&data.actor.id()).filter(|actor| stands(actor)).cloned() else { continue };
-            if self.is_blocked(me, data.actor).await? {
+            let Some(actor) = actors.get(&data.actor.id()).filter(|actor| stands(actor) && !blocked.contains(&actor.id)).cloned() else {
                 continue;
-            }
+            };
             let Some(subject) = self.subject(viewer, data.subject).await? else { continue };
             let comment = match data.comment {
                 Some(comment) => match self.object::<Comment>(comment).await?.filter(|c| c.active) {
@@ -211,6 +226,8 @@ impl App {
         let Some(newest) = newest.first().filter(|edge| edge.sequence > stored.data.notifications_read_at.0) else { return Ok(()) };
         let mut batch = Batch::on(me.shard());
         batch.update(me.id(), stored.version, &User { notifications_read_at: model::Timestamp(newest.sequence), ..stored.data });
-        self.commit(batch).await.map(drop)
+        self.commit(batch).await?;
+        self.cache.forget(&unread_key(me));
+        Ok(())
     }
 }

@@ -50,6 +50,7 @@ impl App {
 
     /// Pins the picture at an address. Addresses of this site's own pictures need no fetching.
     pub async fn pin_from_url(&self, viewer: &Viewer, place: Place, text: PinText, picture_url: &str) -> Result<PinView> {
+        let text = text.checked()?;
         self.writable_place(viewer, place).await?;
         let picture = self.picture_at(picture_url).await?;
         self.create_pin(viewer, NewPin::new(place, text, picture)).await

@@ -11,7 +11,7 @@ use serde_json::json;
 use storage::Condition;
 
 use crate::compose::App;
-use crate::edges::{EdgeWish, pin_edges};
+use crate::edges::{EdgeWish, ON_A_BOARD, pin_edges};
 use crate::error::{Error, Result, What};
 use crate::hydrate::PinView;
 use crate::pictures::StoredPicture;
@@ -135,6 +135,7 @@ impl App {
             at: new.at.unwrap_or(now).min(now),
             trashed_at: None,
             hidden: false,
+            source_key: new.source_key,
         };
         let kind = if data.parent.is_some() { EventKind::PinSaved } else { EventKind::PinCreated };
         let mut subjects = vec![pin.id(), data.board.id()];
@@ -147,8 +148,8 @@ impl App {
         }
         decision.create(stored.id, &stored.data).emit(self.event(kind, viewer, subjects));
         decision.remap(Assoc::UserHasImages, owner.id(), stored.data.image.id(), stored.id.as_i64());
-        if let Some(key) = new.source_key {
-            let key = source_key(owner, &key);
+        if let Some(key) = &stored.data.source_key {
+            let key = source_key(owner, key);
             decision.claim(NameKind::SourceKey, &key, stored.id).confirm(NameKind::SourceKey, &key, stored.id);
         }
         plan.wish(&pin_edges(&stored, Some(&board)));
@@ -277,8 +278,7 @@ pub fn source_key(owner: UserId, key: &str) -> String {
 pub fn left_behind(id: Id, before: &Pin, after: &Pin) -> Vec<EdgeWish> {
     let mut wishes = Vec::new();
     if before.board != after.board {
-        wishes.push(EdgeWish::new(Assoc::BoardHasPins, before.board, id, None));
-        wishes.push(EdgeWish::new(Assoc::BoardOrdersPins, before.board, id, None));
+        wishes.extend(ON_A_BOARD.map(|assoc| EdgeWish::new(assoc, before.board, id, None)));
     }
     if let Some(section) = before.section.filter(|section| after.section != Some(*section)) {
         wishes.push(EdgeWish::new(Assoc::SectionHasPins, section, id, None));

@@ -9,6 +9,7 @@ use model::{Assoc, EventKind, Id, Stored, User, UserId};
 use serde_json::json;
 use storage::{Batch, Order, Range};
 
+use crate::boards::BoardList;
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
@@ -20,6 +21,8 @@ use crate::viewer::Viewer;
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub user: Arc<Stored<User>>,
+    /// Those that the viewer may have listed, in order.
+    pub(crate) boards: BoardList,
     pub board_count: u64,
     pub pin_count: u64,
     pub follower_count: u64,
@@ -51,11 +54,10 @@ impl App {
     pub async fn profile(&self, viewer: &Viewer, user: UserId) -> Result<Profile> {
         let stored = self.user(viewer, user).await?;
         let boards = self.all_boards_of(viewer, user).await?;
-        let mut wanted: Vec<_> = boards.iter().map(|(_, board)| (Assoc::BoardHasPins, board.id)).collect();
+        let ids: Vec<Id> = boards.iter().map(|(_, board)| board.id).collect();
+        let pins = self.pin_counts(&ids).await?;
         let following = [Assoc::UserFollowedByUsers, Assoc::UserFollowsUsers, Assoc::UserFollowsBoards];
-        wanted.extend(following.map(|assoc| (assoc, user.id())));
-        let counts = self.storage.counts(&wanted).await?;
-        let (pins, people) = counts.split_at(boards.len());
+        let people = self.storage.counts(&following.map(|assoc| (assoc, user.id()))).await?;
         let (mut followed, mut blocked, mut muted) = (false, false, false);
         if let Some(me) = viewer.id()
             && me != user
@@ -67,6 +69,7 @@ impl App {
         Ok(Profile {
             user: stored,
             board_count: boards.len() as u64,
+            boards,
             pin_count: pins.iter().sum(),
             follower_count: people[0],
             following_count: people[1] + people[2],

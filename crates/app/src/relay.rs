@@ -1,20 +1,28 @@
 //! The relay: events from storage's outbox into the log. At least once; the log keeps each event id once.
 
+use std::time::Duration;
+
 use runtime::Shutdown;
+use tokio::time::MissedTickBehavior;
 
 use crate::compose::App;
 use crate::error::Result;
 
 /// Events moved in one step.
 const STEP: usize = 500;
+/// Least time between two looks at the outbox: the first event goes at once, and under load those behind it gather.
+const GATHER: Duration = Duration::from_millis(5);
 
 impl App {
     /// Moves events until shutdown. Woken by commits of this process and of others.
     pub async fn run_relay(&self, shutdown: Shutdown) -> Result<()> {
         let mut commits = self.storage.watch();
+        let mut rounds = tokio::time::interval(GATHER);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            rounds.tick().await;
             commits.borrow_and_update();
-            while self.relay_step().await? > 0 {}
+            while self.relay_step().await? == STEP {}
             tokio::select! {
                 () = shutdown.wait() => break,
                 changed = commits.changed() => if changed.is_err() { break },

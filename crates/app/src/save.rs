@@ -1,9 +1,9 @@
 //! Saving somebody's pin to one's own board. The copy remembers where it came from.
 
-use model::{Assoc, Board, BoardId, Pin, PinId};
+use model::{Assoc, Board, BoardId, Id, Pin, PinId};
 
 use crate::compose::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hydrate::PinView;
 use crate::pictures::StoredPicture;
 use crate::pins::{NewPin, PinText, Place, Source};
@@ -15,6 +15,10 @@ pub struct AlreadySaved {
     pub pin: PinId,
     pub board: BoardId,
     pub board_name: String,
+}
+
+fn pin_of_sequence(sequence: i64) -> Option<PinId> {
+    Id::from_u64(sequence as u64).ok().and_then(|id| PinId::try_from(id).ok())
 }
 
 impl App {
@@ -52,24 +56,16 @@ impl App {
         if edges.iter().all(Option::is_none) {
             return Ok(vec![None; pins.len()]);
         }
-        let mut saved = Vec::with_capacity(pins.len());
-        for edge in edges {
-            saved.push(match edge {
-                Some(sequence) => self.saved_at(viewer, sequence).await?,
-                None => None,
-            });
-        }
-        Ok(saved)
-    }
-
-    async fn saved_at(&self, viewer: &Viewer, sequence: i64) -> Result<Option<AlreadySaved>> {
-        let id = model::Id::from_u64(sequence as u64).map_err(Error::internal)?;
-        let Some(pin) = self.object::<Pin>(id).await?.filter(|pin| pin_stands(pin, viewer)) else { return Ok(None) };
-        let board = self.object::<Board>(pin.data.board).await?.filter(|board| may_see_board(board, viewer));
-        Ok(board.map(|board| AlreadySaved {
-            pin: PinId::try_from(pin.id).expect("a pin's row has a pin's id"),
-            board: pin.data.board,
-            board_name: board.data.name.clone(),
-        }))
+        // The sequence of such an edge is the id of the pin.
+        let saved: Vec<Option<PinId>> = edges.iter().map(|edge| edge.and_then(pin_of_sequence)).collect();
+        let found = self.by_id::<Pin>(saved.iter().flatten().map(|pin| pin.id())).await?;
+        let boards = self.by_id::<Board>(found.values().map(|pin| pin.data.board.id())).await?;
+        let places = saved.into_iter().map(|saved| {
+            let pin = saved?;
+            let board = found.get(&pin.id()).filter(|pin| pin_stands(pin, viewer))?.data.board;
+            let stored = boards.get(&board.id()).filter(|board| may_see_board(board, viewer))?;
+            Some(AlreadySaved { pin, board, board_name: stored.data.name.clone() })
+        });
+        Ok(places.collect())
     }
 }

@@ -9,7 +9,7 @@ use storage::{Batch, Order, Range};
 use crate::compose::App;
 use crate::error::{Error, Result, What};
 use crate::hydrate::{Page, PageRequest, PinView, Strictness};
-use crate::viewer::{Viewer, is_listed};
+use crate::viewer::Viewer;
 
 /// A topic as its page shows it.
 #[derive(Clone, Debug)]
@@ -53,9 +53,7 @@ impl App {
 
     /// Lists the public pins of a topic, newest first.
     pub async fn topic_pins(&self, viewer: &Viewer, topic: TopicId, request: &PageRequest) -> Result<Page<PinView>> {
-        let mut page = self.pins_along(viewer, Assoc::TopicHasPins, topic.id(), request, Strictness::Listed).await?;
-        page.items.retain(|view| is_listed(&view.board));
-        Ok(page)
+        self.pins_along(viewer, Assoc::TopicHasPins, topic.id(), request, Strictness::Public).await
     }
 
     /// Lists the topics that the viewer follows.

@@ -8,11 +8,13 @@ use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
 use crate::hydrate::{Page, PageRequest, PinView, lists, page_of};
 use crate::jobs;
-use crate::pins::Place;
+use crate::pins::{Place, source_key};
 use crate::viewer::Viewer;
 
 /// Edges that are taken away in one batch of a purge.
 const PURGE_STEP: usize = 200;
+/// Holders of a picture among which another pin of the same person is looked for.
+const HOLDERS_MAX: usize = 500;
 
 impl App {
     /// Moves a pin to its owner's trash.
@@ -94,13 +96,16 @@ impl App {
         let mut wishes = crate::edges::pin_edges(&gone, None);
         let holds_name = self.storage.edges(Assoc::UserHasImages, stored.data.owner.id(), &[stored.data.image.id()]).await?[0];
         if holds_name == Some(pin.id().as_i64()) {
-            wishes.push(EdgeWish::new(Assoc::UserHasImages, stored.data.owner, stored.data.image, None));
+            self.pass_picture_on(&stored).await?;
         }
         wishes.push(EdgeWish::new(Assoc::ImageHasPins, stored.data.image, pin, None));
         self.mend_edges(&wishes).await?;
         let unheld = jobs::DeletePicture { image: stored.data.image };
         self.enqueue_after(unheld, self.settings.picture_grace_ms).await?;
         let mut batch = Batch::on(pin.shard());
+        if let Some(key) = &stored.data.source_key {
+            batch.release(NameKind::SourceKey, source_key(stored.data.owner, key), pin.id());
+        }
         batch.purge(pin.id()).emit(self.event_with(
             EventKind::PinPurged,
             None,
@@ -110,6 +115,20 @@ impl App {
         ));
         self.commit(batch).await?;
         Ok(())
+    }
+
+    /// Makes another of the owner's pins of the same picture the one that says "already on board X", if there is one.
+    async fn pass_picture_on(&self, gone: &Stored<Pin>) -> Result<()> {
+        let (owner, image) = (gone.data.owner, gone.data.image);
+        let edges = self.storage.range(Assoc::ImageHasPins, image.id(), Range::first(HOLDERS_MAX)).await?;
+        let ids: Vec<Id> = edges.iter().map(|edge| edge.to).filter(|id| *id != gone.id).collect();
+        let next = self.objects::<Pin>(&ids).await?.into_iter().flatten().find(|pin| pin.active && pin.data.owner == owner);
+        let mut batch = Batch::on(owner.shard());
+        match next {
+            Some(pin) => batch.remap(Assoc::UserHasImages, owner.id(), image.id(), pin.id.as_i64()),
+            None => batch.unmap(Assoc::UserHasImages, owner.id(), image.id()),
+        };
+        self.commit(batch).await.map(drop)
     }
 
     async fn purge_comments_of(&self, pin: PinId) -> Result<()> {

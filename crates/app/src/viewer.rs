@@ -67,6 +67,11 @@ pub fn may_list_board(board: &Stored<Board>, viewer: &Viewer) -> bool {
     may_see_board(board, viewer) && (involved || board.data.privacy == Privacy::Public)
 }
 
+/// Says whether the board's pins may stand in lists for everybody, when this viewer reads them.
+pub fn may_list_publicly(board: &Stored<Board>, viewer: &Viewer) -> bool {
+    is_listed(board) && may_see_board(board, viewer)
+}
+
 /// Says whether pins of this board travel: into feeds, explore, counts and public search.
 pub fn is_listed(board: &Stored<Board>) -> bool {
     board.active && board.data.privacy == Privacy::Public && !board.data.archived

@@ -1,12 +1,19 @@
 //! A consumer: a group's place in a topic.
 
+use std::time::Duration;
+
 use model::Topic;
 use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::error::{Error, Result};
 use crate::events::{Effect, Events, PARTITION, call};
 use crate::metrics as names;
 use crate::record::Record;
+
+/// Least time between two reads that find less than they asked for: the first record is handed out at once, and under load those
+/// behind it gather, so that a consumer's work and its commits are shared among them.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Reads a topic record by record from where its group has committed. One consumer per group and topic at a time: two
 /// would both get every record.
@@ -17,21 +24,29 @@ pub struct Consumer {
     topic: Topic,
     position: i64,
     written: watch::Receiver<u64>,
+    rounds: Interval,
+    has_more: bool,
 }
 
 impl Consumer {
     pub(crate) fn new(events: Events, group: String, topic: Topic, position: i64) -> Consumer {
         let written = events.watch();
-        Consumer { events, group, topic, position, written }
+        let mut rounds = tokio::time::interval(GATHER);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Consumer { events, group, topic, position, written, rounds, has_more: false }
     }
 
     /// Waits for records behind the position, returns up to `limit` of them (at least one) and moves the position behind
     /// the last. Safe to cancel: the position moves only when the records are handed out.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<Record>> {
         loop {
+            if !self.has_more {
+                self.rounds.tick().await;
+            }
             // Seen before the read: what is written after the read changes the watch again.
             self.written.borrow_and_update();
             let records = self.events.read(self.topic, self.position, limit.max(1)).await?;
+            self.has_more = records.len() >= limit;
             if let Some(last) = records.last() {
                 self.position = last.offset;
                 metrics::counter!(names::CONSUMED_COUNT, "group" => self.group.clone(), "topic" => self.topic.as_str())

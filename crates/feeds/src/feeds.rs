@@ -136,6 +136,13 @@ impl Feeds {
         Ok(relations.first().is_some_and(|relation| relation.muted))
     }
 
+    /// Tells of each other whether one of the two blocked the other; same order and length.
+    pub async fn blocked_among(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
+        check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
+        let relations = self.call("relations", self.engine.relations(user, others.to_vec())).await?;
+        Ok(relations.into_iter().map(|relation| relation.blocked).collect())
+    }
+
     /// Tells of each other whether the user wants to see nothing of them: blocked either way, or muted. Same order and length.
     pub async fn hidden(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
         check_batch("people", others.len(), BATCH_ITEMS_MAX)?;

@@ -77,6 +77,8 @@ assocs! {
     UserHasNotifications = "user_has_notifications", User -> Notification;
     SiteHasReports = "site_has_reports", Site -> Report;
     SiteHasUsers = "site_has_users", Site -> User;
+    /// Those of a board's pins that were taken down: in no count.
+    BoardHidesPins = "board_hides_pins", Board -> Pin;
 }
 
 impl Assoc {

@@ -271,6 +271,9 @@ pub struct Pin {
     /// Taken down by an admin; only its owner sees that it was.
     #[serde(default)]
     pub hidden: bool,
+    /// What the pin is at the source of an import or of an idempotent request; its owner has one pin of that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_key: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

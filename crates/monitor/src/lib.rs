@@ -11,11 +11,13 @@ pub mod rates;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::Events;
 use model::{Event, EventKind, Timestamp, Topic};
 use parking_lot::Mutex;
 use runtime::{SharedClock, Shutdown};
+use tokio::time::MissedTickBehavior;
 
 use crate::rates::Rates;
 
@@ -23,6 +25,8 @@ use crate::rates::Rates;
 const ERRORS_KEPT: usize = 200;
 /// Events read at once.
 const STEP: usize = 500;
+/// Least time between two reads: nobody sees numbers that are newer.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What the admin pages show.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +67,10 @@ impl Monitor {
         // A plain reader, no consumer group: what is only counted need not be kept for it.
         let mut appended = events.watch();
         let mut after = events.end(topic).await?;
+        let mut rounds = tokio::time::interval(GATHER);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            rounds.tick().await;
             appended.borrow_and_update();
             let records = events.read(topic, after, STEP).await?;
             if let Some(last) = records.last() {

@@ -94,11 +94,13 @@ impl File {
         let writer = Writer {
             data_version: data_version(&connection)?,
             connection,
+            bell: crate::checkpointer::start(path, &name, &options)?,
             name: name.clone(),
             counters: counters.clone(),
             commits: commits_sender,
             others: others_sender,
             polled_at: Instant::now(),
+            gather_until: Instant::now(),
         };
         std::thread::Builder::new()
             .name(format!("sqlite {name}"))

@@ -8,7 +8,7 @@
 //! read(f)     ─▶ the same on a blocking thread, for scans; never takes the last connections
 //! ```
 //!
-//! file.rs is the front, writer.rs the group commit, readers.rs the pool, schema.rs opening and migrations.
+//! file.rs is the front, writer.rs the group commit, checkpointer.rs what follows it, readers.rs the pool, schema.rs opening and migrations.
 //!
 //! Invariants
 //! - A write that was answered with `Ok` is on disk (WAL, synchronous=FULL).
@@ -16,6 +16,7 @@
 //! - A read sees one committed state from its first statement to its last.
 //! - Other processes may use the file at the same time; their commits bump `watch()` within [`POLL_INTERVAL`].
 
+mod checkpointer;
 mod error;
 mod file;
 mod metrics;
@@ -29,6 +30,6 @@ mod tests;
 pub use error::{Error, Result};
 pub use file::{File, Options, Stats};
 pub use metrics::{METRICS, Metric, describe as describe_metrics};
-pub use writer::{GROUP_BYTES_MAX, GROUP_WRITES_MAX, POLL_INTERVAL, QUEUE_WRITES_MAX};
+pub use writer::{GATHER, GROUP_BYTES_MAX, GROUP_WRITES_MAX, POLL_INTERVAL, QUEUE_WRITES_MAX};
 // Engines write SQL against the same version that opens the file.
 pub use rusqlite;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
@@ -13,10 +14,10 @@ use crate::file::Options;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection. Storage has under 300 different ones; the least used is dropped beyond this.
 const STATEMENTS_MAX: usize = 512;
-/// Bytes of the file that a reader maps instead of copying. More would count as resident memory once per reader.
-const MMAP_BYTES: i64 = 64 << 20;
+/// Pages in the log at which the writer itself puts the rest into the file and begins the log anew: 16 MiB.
+pub(crate) const WAL_PAGES_MAX: i64 = 4096;
 /// The WAL file is cut back to this after a checkpoint, so that one large import does not leave a large file.
-const WAL_BYTES_KEPT: i64 = 16 << 20;
+const WAL_BYTES_KEPT: i64 = 20 << 20;
 
 /// Opens the connection that writes, creates the file readable to its owner only, and applies the missing migrations.
 pub(crate) fn open_writer(path: &Path, migrations: &[&str], ensure: &str, options: &Options) -> Result<Connection> {
@@ -32,6 +33,7 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str], ensure: &str, option
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     migrate(&connection, path, migrations)?;
     if !ensure.is_empty() {
         // A failure drops the connection, which rolls back.
@@ -42,17 +44,28 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str], ensure: &str, option
     Ok(connection)
 }
 
+/// Opens the connection that puts the log into the file.
+pub(crate) fn open_checkpointer(path: &Path, options: &Options) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
+    prepare(&connection, options)?;
+    // Else the file could lose pages that the log has given up already.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
 /// Opens one more connection, which can only read.
 pub(crate) fn open_reader(path: &Path, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, &error))?;
+    // Not mapped: in WAL mode a reader gives its map back after every commit of the writer, which costs more than reading does.
     prepare(&connection, options)?;
-    connection.pragma_update(None, "mmap_size", MMAP_BYTES)?;
     Ok(connection)
 }
 
 fn prepare(connection: &Connection, options: &Options) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Else a statement with `LIMIT ?` is planned anew each time that the limit differs from the last one.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

@@ -1,7 +1,8 @@
 //! The writer: one thread that runs everything that waits in one transaction and commits once.
 //!
-//! There is no delay to make groups larger: while one group is being committed the next one gathers. A single writer gets its
-//! answer after one fsync, a hundred concurrent ones share it.
+//! While one group is being committed the next one gathers. A single writer gets its answer after one fsync, a hundred concurrent
+//! ones share it. Where the disk is so quick that groups stay small, a group that had company lets the next one gather until
+//! [`GATHER`] after it: commits cost more of the processor than of the disk then.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::checkpointer::Bell;
 use crate::error::{Error, Result};
 use crate::file::Counters;
 use crate::metrics as names;
@@ -22,6 +24,8 @@ pub const GROUP_WRITES_MAX: usize = 256;
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Writes that wait; the next caller waits to be let in, so that a slow disk slows callers down instead of filling memory.
 pub const QUEUE_WRITES_MAX: usize = 1024;
+/// Least time between the beginnings of two commits while several callers write.
+pub const GATHER: Duration = Duration::from_millis(2);
 /// How often an idle writer looks whether another process has committed.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Attempts to begin a transaction while another process holds the lock; each waits for the busy time-out (5 s).
@@ -95,6 +99,9 @@ pub(crate) struct Writer {
     pub(crate) others: tokio::sync::watch::Sender<u64>,
     pub(crate) data_version: i64,
     pub(crate) polled_at: Instant,
+    pub(crate) bell: Bell,
+    /// When the group that gathers now is to begin, at the latest.
+    pub(crate) gather_until: Instant,
 }
 
 impl Writer {
@@ -125,18 +132,22 @@ impl Writer {
         let mut group = vec![first];
         let mut left_over = None;
         while group.len() < GROUP_WRITES_MAX {
-            match inbox.try_recv() {
-                Ok(Message::Write(request)) if bytes + request.bytes <= GROUP_BYTES_MAX => {
+            let left = self.gather_until.saturating_duration_since(Instant::now());
+            let next = if left.is_zero() { inbox.try_recv().ok() } else { inbox.recv_timeout(left).ok() };
+            match next {
+                Some(Message::Write(request)) if bytes + request.bytes <= GROUP_BYTES_MAX => {
                     bytes += request.bytes;
                     group.push(request);
                 }
-                Ok(message) => {
+                Some(message) => {
                     left_over = Some(message);
                     break;
                 }
-                Err(_) => break,
+                None => break,
             }
         }
+        let begun = Instant::now();
+        self.gather_until = if group.len() > 1 { begun + GATHER } else { begun };
         self.run_group(group);
         left_over
     }
@@ -212,6 +223,7 @@ impl Writer {
         let Err(error) = result else {
             self.counters.committed(writes);
             if changed {
+                self.bell.ring();
                 self.commits.send_modify(|count| *count += 1);
             }
             return Ok(());

@@ -48,6 +48,7 @@ contract!(
     names::a_name_has_one_holder,
     names::of_concurrent_claims_one_wins,
     names::board_addresses_live_with_their_owner,
+    names::an_owners_names_are_listed,
     names::claims_whose_owner_died_are_swept,
     ids::are_unique_over_restarts_and_processes,
     ids::are_reserved_in_growing_blocks,
@@ -132,6 +133,7 @@ pub(crate) fn a_pin(title: &str) -> Pin {
         at: START,
         trashed_at: None,
         hidden: false,
+        source_key: None,
     }
 }
 

@@ -88,6 +88,9 @@ pub trait Engine: Send + Sync + 'static {
 
     async fn name(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>>;
 
+    /// Lists names of a kind that lives with its owner, with their holders, in no order. Reads every name of the owner's shard at worst.
+    async fn names_of(&self, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>>;
+
     /// Lists unconfirmed claims made before `before`, by shard and key; `after` is the last one of the page before.
     async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>>;
 

@@ -147,6 +147,19 @@ impl Storage {
         reading("name", self.engine().name(name_shard(kind, key), kind, key)).await
     }
 
+    /// Lists names of a kind that lives with its owner, at most `limit`, with who holds them. For whoever releases them all: a look at
+    /// every name of the owner's shard at worst.
+    pub async fn names_of(&self, owner: model::UserId, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
+        check_limit(limit)?;
+        if !matches!(kind, NameKind::BoardSlug | NameKind::SourceKey) {
+            return Err(Error::Invalid(format!(
+                "Names of the kind '{}' don't live with an owner; look them up one by one.",
+                kind.as_str()
+            )));
+        }
+        reading("names_of", self.engine().names_of(owner.id(), kind, limit)).await
+    }
+
     /// Lists objects by id, ascending, deleted ones included: for rebuilds.
     pub async fn scan<T: Object>(&self, after: Option<Id>, limit: usize) -> Result<Vec<Stored<T>>> {
         check_limit(limit)?;

@@ -6,7 +6,7 @@ use runtime::Shutdown;
 
 use crate::collaborators::collaborator_edges;
 use crate::compose::App;
-use crate::edges::EdgeWish;
+use crate::edges::{EdgeWish, ON_A_BOARD};
 use crate::error::Result;
 use crate::follows::end_of_following;
 use crate::jobs;
@@ -46,10 +46,9 @@ impl App {
 
     async fn after_pin(&self, event: &Event) -> Result<()> {
         let Some(id) = event.subject::<PinId>(0) else { return Ok(()) };
-        let stored = self.mend_pin(id).await?;
-        self.leave_old_place(id, stored.as_ref().map(|stored| &stored.data), event).await?;
-        let Some(stored) = stored.filter(|stored| stored.active) else { return Ok(()) };
-        let board = self.storage.get::<Board>(stored.data.board).await?;
+        let mended = self.mend_pin(id).await?;
+        self.leave_old_place(id, mended.as_ref().map(|(stored, _)| &stored.data), event).await?;
+        let Some((stored, board)) = mended.filter(|(stored, _)| stored.active) else { return Ok(()) };
         if stored.data.trashed_at.is_none()
             && let Some(deleted) = board.as_ref().filter(|board| !board.active)
         {
@@ -64,7 +63,8 @@ impl App {
                     self.enqueue_after(jobs::PurgePin { pin: id, trashed_at }, self.settings.trash_retention_ms).await?;
                 }
             }
-            EventKind::PinCreated | EventKind::PinSaved => {
+            // A saved pin's picture has its renditions from the pin that it came from.
+            EventKind::PinCreated => {
                 self.enqueue(jobs::MakeRenditions { hash: stored.data.picture.hash.clone() }).await?;
             }
             _ => {}
@@ -87,8 +87,7 @@ impl App {
         let old_section = event.data["old_section"].as_str().and_then(|text| text.parse::<SectionId>().ok());
         let mut wishes = Vec::new();
         if let Some(board) = old_board.filter(|board| now.is_none_or(|pin| pin.board != *board)) {
-            wishes.push(EdgeWish::new(Assoc::BoardHasPins, board, id, None));
-            wishes.push(EdgeWish::new(Assoc::BoardOrdersPins, board, id, None));
+            wishes.extend(ON_A_BOARD.map(|assoc| EdgeWish::new(assoc, board, id, None)));
         }
         if let Some(section) = old_section.filter(|section| now.is_none_or(|pin| pin.section != Some(*section))) {
             wishes.push(EdgeWish::new(Assoc::SectionHasPins, section, id, None));

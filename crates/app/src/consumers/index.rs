@@ -126,7 +126,7 @@ impl App {
             description: board.data.description,
             owner_username: owner.data.username.clone(),
             owner_name: owner.data.name.clone(),
-            pins: self.storage.count(Assoc::BoardHasPins, id).await?,
+            pins: self.pin_count(id).await?,
             at: board.created_at,
         }))
     }

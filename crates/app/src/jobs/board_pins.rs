@@ -8,7 +8,7 @@ use storage::{Batch, Order, Range};
 
 use super::AppJob;
 use crate::compose::App;
-use crate::edges::pin_edges;
+use crate::edges::{ON_A_BOARD, pin_edges};
 use crate::error::{Error, Result};
 use crate::viewer::Viewer;
 
@@ -109,7 +109,9 @@ impl App {
             // Moved or trashed meanwhile: only this edge is left over.
             None => {
                 let mut batch = Batch::on(board.id.shard());
-                batch.unmap(Assoc::BoardHasPins, board.id, pin).unmap(Assoc::BoardOrdersPins, board.id, pin);
+                for assoc in ON_A_BOARD {
+                    batch.unmap(assoc, board.id, pin);
+                }
                 self.commit(batch).await?;
                 if let Some(stored) = self.storage.get::<Pin>(pin).await? {
                     let now = self.storage.get::<Board>(stored.data.board).await?;

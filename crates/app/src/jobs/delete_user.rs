@@ -64,6 +64,9 @@ impl AppJob for DeleteUser {
         for assoc in [Assoc::UserMutesUsers, Assoc::UserHasImages] {
             app.drop_edges(assoc, me).await?;
         }
+        for kind in [NameKind::SourceKey, NameKind::BoardSlug] {
+            app.release_names_of(self.user, kind).await?;
+        }
         if let Some(picture) = &stored.data.picture {
             app.let_go_of_profile_picture(&picture.hash, self.user).await?;
         }
@@ -101,6 +104,20 @@ impl App {
     async fn some_of(&self, assoc: Assoc, from: Id) -> Result<Option<Vec<Id>>> {
         let edges = self.storage.range(assoc, from, Range::first(STEP)).await?;
         Ok((!edges.is_empty()).then(|| edges.into_iter().map(|edge| edge.to).collect()))
+    }
+
+    async fn release_names_of(&self, user: UserId, kind: NameKind) -> Result<()> {
+        loop {
+            let names = self.storage.names_of(user, kind, STEP).await?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::on(user.shard());
+            for (key, holder) in &names {
+                batch.release(kind, key, *holder);
+            }
+            self.commit(batch).await?;
+        }
     }
 
     async fn purge_owned(&self, assoc: Assoc, from: Id) -> Result<()> {

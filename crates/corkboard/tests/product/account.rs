@@ -73,6 +73,9 @@ async fn deleting_an_account_takes_everything_of_it() {
         let kind = if name.contains('@') { NameKind::Email } else { NameKind::Username };
         assert!(site.app.storage.name(kind, name).await.unwrap().is_none(), "{name} can be taken again");
     }
+    for kind in [NameKind::SourceKey, NameKind::BoardSlug] {
+        assert_eq!(site.app.storage.names_of(ada.id, kind, 10).await.unwrap(), [], "names that tell of Ada");
+    }
     for assoc in Assoc::ALL {
         if assoc.ends().0 == Kind::User {
             assert_eq!(site.edges(*assoc, ada.id.id()).await, [], "{assoc:?} of Ada");

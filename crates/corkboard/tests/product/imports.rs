@@ -55,6 +55,24 @@ async fn a_folder_with_sidecars_comes_in_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_for_ever_comes_in_again() {
+    let site = Site::start().await;
+    let ada = site.person("ada").await;
+    let root = site.folder().join("collection");
+    std::fs::create_dir_all(root.join("Animals")).unwrap();
+    std::fs::write(root.join("Animals/dog.png"), site.new_picture()).unwrap();
+    assert_eq!(import(&site, &ada, Folder::open(&root, None).unwrap(), false).await.made, 1);
+    let pins = site.app.storage.scan::<Pin>(None, 10).await.unwrap();
+    let pin = model::PinId::try_from(pins[0].id).unwrap();
+    let eyes = site.eyes(&ada).await;
+    site.app.trash_pin(&eyes, pin).await.unwrap();
+    assert_eq!(import(&site, &ada, Folder::open(&root, None).unwrap(), false).await.skipped, 1, "what is in the trash is there");
+    site.app.purge_from_trash(&eyes, pin).await.unwrap();
+    assert_eq!(import(&site, &ada, Folder::open(&root, None).unwrap(), false).await.made, 1);
+    site.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_imports_at_once_make_nothing_twice() {
     let site = Site::start().await;
     let ada = site.person("ada").await;

@@ -305,6 +305,7 @@ async fn pins_that_were_taken_down_show_nowhere() {
     let found = leaks(&mut scene.site.browser(&scene.bob), "bob", &paths, &pins, &[]);
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert_eq!(scene.site.app.storage.count(Assoc::PinHasSaves, scene.bobs_pin.id()).await.unwrap(), 0, "a save taken down counts no more");
+    assert_eq!(scene.site.app.pin_count(scene.board.id()).await.unwrap(), 0, "no count has them");
     let mut ada = scene.site.browser(&scene.ada);
     assert_eq!(ada.get(&format!("/pin/{}", scene.pins[0])).status, 200, "its owner sees that it was taken down");
     scene.site.finish().await;

@@ -69,6 +69,27 @@ async fn a_pin_of_a_deleted_board_goes_to_another_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_pins_of_a_picture_the_one_that_is_left_says_where_it_is() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let board = site.board(&ada, "Lace", Privacy::Public).await;
+    let (first, second) = (site.board(&bob, "First", Privacy::Public).await, site.board(&bob, "Second", Privacy::Public).await);
+    let pin = site.pin(&ada, board, "A collar").await;
+    let eyes = site.eyes(&bob).await;
+    site.app.save_pin(&eyes, pin, at(first)).await.unwrap();
+    let newest = site.app.save_pin(&eyes, pin, at(second)).await.unwrap().id();
+    let saved = async || {
+        let view = site.app.pin(&eyes, pin).await.unwrap();
+        site.app.already_saved(&eyes, &[&view]).await.unwrap().remove(0).map(|saved| saved.board_name)
+    };
+    assert_eq!(saved().await.as_deref(), Some("Second"));
+    site.app.trash_pin(&eyes, newest).await.unwrap();
+    site.app.purge_from_trash(&eyes, newest).await.unwrap();
+    assert_eq!(saved().await.as_deref(), Some("First"));
+    site.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_pin_takes_the_bytes_with_it() {
     let site = Site::start().await;
     let (ada, bob) = (site.person("ada").await, site.person("bob").await);

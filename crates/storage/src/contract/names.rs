@@ -61,6 +61,23 @@ pub(super) async fn board_addresses_live_with_their_owner(place: Place) {
     assert_eq!(storage.name(NameKind::BoardSlug, &key).await.expect("a read").expect("a name").id, board);
 }
 
+pub(super) async fn an_owners_names_are_listed(place: Place) {
+    let storage = place.open();
+    // Neighbours in the same shard, and one whose number begins with the other's.
+    let (owner, other) = (UserId::new(Shard(7), 1), UserId::new(Shard(7), 12));
+    for (holder, key) in [(owner, "a"), (owner, "b/c"), (other, "a")] {
+        claim(&storage, NameKind::SourceKey, &format!("{holder}/{key}"), Id::new(Shard(7), Kind::Pin, 5)).await.expect("a claim");
+    }
+    claim(&storage, NameKind::BoardSlug, &format!("{owner}/cats"), Id::new(Shard(7), Kind::Board, 1)).await.expect("a claim");
+    let mut listed = storage.names_of(owner, NameKind::SourceKey, 10).await.expect("a list");
+    listed.sort();
+    let pin = Id::new(Shard(7), Kind::Pin, 5);
+    assert_eq!(listed, [(format!("{owner}/a"), pin), (format!("{owner}/b/c"), pin)]);
+    assert_eq!(storage.names_of(owner, NameKind::SourceKey, 1).await.expect("a list").len(), 1);
+    assert_eq!(storage.names_of(owner, NameKind::BoardSlug, 10).await.expect("a list").len(), 1);
+    assert!(matches!(storage.names_of(owner, NameKind::Username, 10).await, Err(Error::Invalid(_))));
+}
+
 pub(super) async fn claims_whose_owner_died_are_swept(place: Place) {
     let storage = place.open();
     let minute = Timestamp::MINUTE;

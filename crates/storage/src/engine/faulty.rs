@@ -154,6 +154,10 @@ impl Engine for Faulty {
         self.read(self.inner.name(shard, kind, key)).await
     }
 
+    async fn names_of(&self, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
+        self.read(self.inner.names_of(owner, kind, limit)).await
+    }
+
     async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>> {
         self.read(self.inner.stale_claims(before, after, limit)).await
     }

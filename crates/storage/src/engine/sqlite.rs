@@ -115,6 +115,10 @@ impl Engine for SqliteEngine {
         Ok(self.file.read_now(|connection| read::name(connection, shard, kind, key))?)
     }
 
+    async fn names_of(&self, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
+        self.read(false, move |connection| read::names_of(connection, owner, kind, limit)).await
+    }
+
     async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>> {
         let after = after.cloned();
         self.read(false, move |connection| read::stale_claims(connection, before, after.as_ref(), limit)).await

@@ -99,7 +99,7 @@ pub async fn header(web: &Web, context: &Context, opened: &Opened) -> app::Resul
         order: board.order,
         owner: present::person(&opened.owner),
         collaborators: collaborators.iter().filter(|(c, _)| c.accepted).map(|(_, user)| present::person(user)).collect(),
-        pin_count: web.app.storage.count(Assoc::BoardHasPins, opened.id.id()).await?,
+        pin_count: web.app.pin_count(opened.id.id()).await?,
         follower_count: follower_count(web, opened).await,
         follow,
         leave_out,
@@ -361,7 +361,7 @@ async fn delete_page(State(web): State<Web>, context: Context, At(id): At<BoardI
         page: frame,
         board: id,
         board_name: opened.board.data.name.clone(),
-        pin_count: web.app.storage.count(Assoc::BoardHasPins, id.id()).await.map_err(Error::from).told(&web, &context)?,
+        pin_count: web.app.pin_count(id.id()).await.told(&web, &context)?,
         board_url: opened.url,
     };
     Ok(page(&context, &view))
@@ -391,7 +391,7 @@ async fn merge_view(web: &Web, context: &Context, id: BoardId, errors: FormError
         page: frame,
         board: id,
         board_name: opened.board.data.name.clone(),
-        pin_count: web.app.storage.count(Assoc::BoardHasPins, id.id()).await.map_err(Error::from).told(web, context)?,
+        pin_count: web.app.pin_count(id.id()).await.told(web, context)?,
         board_url: opened.url,
         targets,
         errors,

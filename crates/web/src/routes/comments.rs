@@ -1,6 +1,6 @@
 //! The comments of a pin: `/pin/{id}/comments` and `/comment/{id}…`.
 
-use app::Error;
+use app::{Error, What};
 use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::HeaderMap;
@@ -85,7 +85,11 @@ struct CommentForm {
 async fn add_comment(State(web): State<Web>, context: Context, At(pin): At<PinId>, Form(form): Form<CommentForm>) -> Answer {
     let added = async {
         web.limit(&context, Category::Write)?;
-        web.app.add_comment(&context.viewer, pin, &form.text, form.parent.parse().ok()).await
+        let parent = match form.parent.as_str() {
+            "" => None,
+            parent => Some(parent.parse().map_err(|_| Error::NotFound(What::Comment))?),
+        };
+        web.app.add_comment(&context.viewer, pin, &form.text, parent).await
     };
     let refused = match added.await {
         Ok(id) if !context.by_script() => return Ok(redirect(&format!("/pin/{pin}#comment-{id}"))),

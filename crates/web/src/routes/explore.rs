@@ -26,24 +26,37 @@ pub fn router() -> Router<Web> {
 }
 
 async fn newest(State(web): State<Web>, context: Context, Query(query): Query<ListQuery>) -> Answer {
-    let found = web.app.newest(&context.viewer, &query.request()).await.told(&web, &context)?;
-    let cards = pin_cards(&web, &context, found, false, |bookmark| format!("/explore?bookmark={bookmark}")).await.told(&web, &context)?;
-    explore(&web, &context, ExploreTab::Newest, cards).await
+    let found = web.app.newest(&context.viewer, &query.request()).await;
+    explore(&web, &context, ExploreTab::Newest, found, "/explore").await
 }
 
 async fn popular(State(web): State<Web>, context: Context, Query(query): Query<ListQuery>) -> Answer {
-    let found = web.app.popular(&context.viewer, &query.request()).await.told(&web, &context)?;
-    let cards =
-        pin_cards(&web, &context, found, false, |bookmark| format!("/explore/popular?bookmark={bookmark}")).await.told(&web, &context)?;
-    explore(&web, &context, ExploreTab::Popular, cards).await
+    let found = web.app.popular(&context.viewer, &query.request()).await;
+    explore(&web, &context, ExploreTab::Popular, found, "/explore/popular").await
 }
 
-async fn explore(web: &Web, context: &Context, tab: ExploreTab, cards: crate::view::Cards) -> Answer {
+async fn explore(web: &Web, context: &Context, tab: ExploreTab, found: app::Result<app::Page<app::PinView>>, base: &str) -> Answer {
+    let (found, notice) = without_feeds(context, found).told(web, context)?;
+    let cards = pin_cards(web, context, found, false, |bookmark| format!("{base}?bookmark={bookmark}")).await.told(web, context)?;
     if context.wants("cards") {
         return Ok(html(&cards));
     }
     let title = if tab == ExploreTab::Newest { "Explore: newest" } else { "Explore: popular" };
-    Ok(page(context, &Explore { page: frame(web, context, title, Nav::Explore).await, tab, cards }))
+    let mut frame = frame(web, context, title, Nav::Explore).await;
+    frame.notices.extend(notice);
+    Ok(page(context, &Explore { page: frame, tab, cards }))
+}
+
+/// Lets a page stand without its list when the feeds are away: an empty page and what to say there. A script that asks for more cards
+/// gets the error, so that it can try again.
+pub fn without_feeds<T>(context: &Context, found: app::Result<app::Page<T>>) -> app::Result<(app::Page<T>, Option<String>)> {
+    match found {
+        Err(app::Error::Unavailable(reason)) if !context.wants("cards") => {
+            tracing::warn!(reason, "a list for everybody is missing: the feeds are away");
+            Ok((app::Page::empty(), Some("This list is away for a moment. Everything else works; try again soon.".into())))
+        }
+        found => found.map(|page| (page, None)),
+    }
 }
 
 async fn topics(State(web): State<Web>, context: Context) -> Answer {

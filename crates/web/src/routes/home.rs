@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::explore::without_feeds;
 use crate::context::Context;
 use crate::present::{self, CardFacts};
 use crate::respond::{Answer, Told, frame, html, page};
@@ -51,12 +52,15 @@ async fn home(State(web): State<Web>, context: Context, Query(query): Query<List
 }
 
 async fn landing(web: &Web, context: &Context, query: &ListQuery) -> Answer {
-    let found = web.app.popular(&context.viewer, &query.request()).await.told(web, context)?;
+    let found = web.app.popular(&context.viewer, &query.request()).await;
+    let (found, notice) = without_feeds(context, found).told(web, context)?;
     let cards = pin_cards(web, context, found, false, |bookmark| format!("/?bookmark={bookmark}")).await.told(web, context)?;
     if context.wants("cards") {
         return Ok(html(&cards));
     }
-    let view = Landing { page: frame(web, context, "Welcome", Nav::Home).await, about: String::new(), cards };
+    let mut frame = frame(web, context, "Welcome", Nav::Home).await;
+    frame.notices.extend(notice);
+    let view = Landing { page: frame, about: String::new(), cards };
     Ok(page(context, &view))
 }
 

@@ -118,7 +118,7 @@ async fn content(web: &Web, context: &Context, overview: &Overview, tab: Profile
         move |bookmark: &str| format!("{base}?bookmark={bookmark}")
     };
     Ok(match tab {
-        ProfileTab::Boards => boards_content(web, context, id, query, next("boards")).await?,
+        ProfileTab::Boards => boards_content(web, context, overview, query, next("boards")).await?,
         ProfileTab::Pins => {
             let found = web.app.pins_of(viewer, id, &request).await?;
             ProfileContent::Pins(pin_cards(web, context, found, false, next("pins")).await?)
@@ -143,12 +143,12 @@ async fn content(web: &Web, context: &Context, overview: &Overview, tab: Profile
 async fn boards_content(
     web: &Web,
     context: &Context,
-    owner: UserId,
+    overview: &Overview,
     query: &ListQuery,
     next: impl FnOnce(&str) -> String,
 ) -> app::Result<ProfileContent> {
-    let viewer = &context.viewer;
-    let found = web.app.boards_of(viewer, owner, BoardFilter::Current, &query.request()).await?;
+    let (viewer, owner) = (&context.viewer, overview.id());
+    let found = web.app.boards_on(viewer, overview, BoardFilter::Current, &query.request()).await?;
     let boards = BoardCards {
         boards: board_cards(web, context, owner, &found.items).await?,
         next_url: found.bookmark.as_deref().map(next),
@@ -158,7 +158,7 @@ async fn boards_content(
     let archived = match viewer.is(owner) && query.bookmark.is_none() {
         true => {
             let request = app::hydrate::PageRequest::first(model::limits::PAGE_SIZE_MAX);
-            let found = web.app.boards_of(viewer, owner, BoardFilter::Archived, &request).await?;
+            let found = web.app.boards_on(viewer, overview, BoardFilter::Archived, &request).await?;
             board_cards(web, context, owner, &found.items).await?
         }
         false => Vec::new(),

@@ -4,7 +4,7 @@ use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use sqlite::rusqlite::{self, CachedStatement, Connection, OptionalExtension, params};
 use sqlite::{Error, Result};
 
-use super::schema::{mapping_sql, name_slot, object_sql};
+use super::schema::{mapping_sql, name_slot, object_sql, slots_of};
 use crate::audit::AuditRow;
 use crate::row::{Edge, Name, Order, Range, Row, StaleClaim};
 
@@ -95,6 +95,19 @@ pub(super) fn name(connection: &Connection, shard: Shard, kind: NameKind, key: &
     let mut found = statement.query(params![name_slot(shard, kind, key), kind.as_str(), key])?;
     let Some(row) = found.next()? else { return Ok(None) };
     Ok(Some(Name { id: decode_id(row.get(0)?)?, confirmed: row.get(1)?, claimed_at: Timestamp(row.get(2)?) }))
+}
+
+pub(super) fn names_of(connection: &Connection, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT key, id FROM names WHERE slot BETWEEN ?1 AND ?2 AND kind = ?3 AND key > ?4 AND key < ?5 LIMIT ?6")?;
+    let (first, last) = slots_of(owner.shard());
+    // '0' is what comes after '/'.
+    let mut found = statement.query(params![first, last, kind.as_str(), format!("{owner}/"), format!("{owner}0"), limit as i64])?;
+    let mut names = Vec::new();
+    while let Some(row) = found.next()? {
+        names.push((row.get(0)?, decode_id(row.get(1)?)?));
+    }
+    Ok(names)
 }
 
 pub(super) fn stale_claims(

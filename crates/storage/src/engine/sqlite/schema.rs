@@ -182,6 +182,11 @@ pub(super) fn sequence_slot(shard: Shard, kind: Kind) -> i64 {
     i64::from(shard.0) << 10 | i64::from(kind as u16)
 }
 
+/// Returns the first and the last slot of a shard.
+pub(super) fn slots_of(shard: Shard) -> (i64, i64) {
+    (slot(shard, 0), slot(shard, u64::MAX))
+}
+
 fn slot(shard: Shard, hash: u64) -> i64 {
     i64::from(shard.0) << SHARD_SHIFT | (hash & ((1 << SHARD_SHIFT) - 1)) as i64
 }
