@@ -85,7 +85,7 @@ impl App {
         plan.wish(&[EdgeWish::new(Assoc::SiteHasUsers, site_id(), id, Some(now.0))]);
         self.carry_out(plan).await?;
         self.confirm_names(id, &username, &email).await?;
-        metrics::counter!("app_users_signed_up_count").increment(1);
+        metrics::counter!(crate::metrics::USERS_SIGNED_UP_TOTAL).increment(1);
         Ok(id)
     }
 
@@ -170,7 +170,7 @@ impl App {
             other => {
                 let subjects = other.iter().map(|user| user.id).collect();
                 self.events.emit(self.event(EventKind::SignInRefused, viewer, subjects));
-                metrics::counter!("app_sign_ins_refused_count").increment(1);
+                metrics::counter!(crate::metrics::SIGN_INS_REFUSED_TOTAL).increment(1);
                 return Err(Error::invalid("login", WRONG_CREDENTIALS));
             }
         };

@@ -91,7 +91,7 @@ impl App {
         }
         try_join_all(batches.into_values().map(|batch| self.commit(batch))).await?;
         if mended > 0 {
-            metrics::counter!("app_edges_mended_count").increment(mended as u64);
+            metrics::counter!(crate::metrics::EDGES_MENDED_TOTAL).increment(mended as u64);
         }
         Ok(mended)
     }

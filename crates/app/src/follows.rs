@@ -263,7 +263,7 @@ fn told(result: feeds::Result<()>) {
 /// Notes that something goes on without the feeds: storage has the same truth, and is slower to tell it.
 pub(crate) fn without_feeds(error: &feeds::Error) {
     tracing::warn!(%error, "the feeds are away; storage is asked instead");
-    metrics::counter!("app_degraded_reads_count", "part" => "feeds").increment(1);
+    metrics::counter!(crate::metrics::DEGRADED_READS_TOTAL, "part" => "feeds").increment(1);
 }
 
 /// Returns the edges that must not be there between two people who don't follow each other.

@@ -69,7 +69,7 @@ impl App {
                 Ok(page) => page,
                 Err(Error::Unavailable(reason)) => {
                     tracing::warn!(reason, "a home feed is read from storage");
-                    metrics::counter!("app_degraded_reads_count", "part" => "feeds").increment(1);
+                    metrics::counter!(crate::metrics::DEGRADED_READS_TOTAL, "part" => "feeds").increment(1);
                     feeds::HomePage::default()
                 }
                 Err(error) => return Err(error),
@@ -117,7 +117,7 @@ impl App {
         let (entries, complete_to) = self.home_from_storage(user, None, REBUILT_ENTRIES).await?;
         let facts = entries.into_iter().map(|(facts, _)| facts).collect();
         self.feeds.fill(user, facts, complete_to).await?;
-        metrics::counter!("app_home_feeds_rebuilt_count").increment(1);
+        metrics::counter!(crate::metrics::HOME_FEEDS_REBUILT_TOTAL).increment(1);
         Ok(())
     }
 

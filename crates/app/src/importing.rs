@@ -25,7 +25,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::accounts::NewUser;
 use crate::boards::NewBoard;
 use crate::compose::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use crate::pictures::StoredPicture;
 use crate::pins::{NewPin, PinText, Place, source_key};
 use crate::viewer::Viewer;
@@ -87,7 +87,7 @@ impl App {
         reader: Box<dyn Reader>,
         progress: impl Fn(&ImportReport) + Send + Sync,
     ) -> Result<ImportReport> {
-        let user = self.object::<User>(options.user).await?.filter(|user| user.active).ok_or(Error::NotFound(crate::What::User))?;
+        let user = self.object::<User>(options.user).await?.filter(|user| user.active).ok_or(Error::NotFound(What::User))?;
         let import = Import {
             app: self.clone(),
             options,
@@ -123,7 +123,12 @@ impl Import {
             }
             Entry::Item(item) => {
                 let origin = item.origin.clone();
-                Some(self.item(*item).await.unwrap_or_else(|error| Fate::Refused(origin, reason(&error))))
+                let fate = match self.item((*item).clone()).await {
+                    // The last other pin of its picture is gone, and the bytes went before this one took hold of them.
+                    Err(Error::NotFound(What::Picture)) => self.item(*item).await,
+                    fate => fate,
+                };
+                Some(fate.unwrap_or_else(|error| Fate::Refused(origin, reason(&error))))
             }
             Entry::Follow(follow) => self.follow(follow).await,
             Entry::Refused(refused) => Some(Fate::Refused(refused.what, refused.why)),
@@ -241,7 +246,7 @@ impl Import {
         let mut batch = Batch::on(self.options.user.shard());
         batch.claim(NameKind::SourceKey, &key, id.id()).confirm(NameKind::SourceKey, &key, id.id());
         self.app.commit(batch).await?;
-        let user = self.app.object::<User>(id).await?.ok_or(Error::NotFound(crate::What::User))?;
+        let user = self.app.object::<User>(id).await?.ok_or(Error::NotFound(What::User))?;
         Ok(Viewer::signed_in(user))
     }
 

@@ -101,8 +101,11 @@ impl App {
         let mut batch = Batch::on(held.image.shard());
         // The version makes sure that nobody has begun to delete it since it was read.
         batch.require(Condition::Version(image.id, image.version)).map(assoc, held.image.id(), holder, self.now().0);
-        self.commit(batch).await?;
-        Ok(())
+        match self.commit(batch).await {
+            // Somebody has: to the holder it is gone.
+            Err(Error::Conflict(_)) => Err(Error::NotFound(What::Picture)),
+            held => held.map(drop),
+        }
     }
 
     /// Deletes a picture that no pin and no profile holds. Returns whether it did. Safe to repeat at any point.

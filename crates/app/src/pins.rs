@@ -102,8 +102,15 @@ impl App {
     pub async fn pin_upload(&self, viewer: &Viewer, place: Place, text: PinText, bytes: Bytes) -> Result<PinView> {
         let text = text.checked()?;
         self.writable_place(viewer, place).await?;
-        let picture = self.store_picture(bytes).await?;
-        self.create_pin(viewer, NewPin::new(place, text, picture)).await
+        let picture = self.store_picture(bytes.clone()).await?;
+        match self.create_pin(viewer, NewPin::new(place, text.clone(), picture)).await {
+            // The last other pin of it is gone, and its bytes went before this one took hold of them.
+            Err(Error::NotFound(What::Picture)) => {
+                let picture = self.store_picture(bytes).await?;
+                self.create_pin(viewer, NewPin::new(place, text, picture)).await
+            }
+            made => made,
+        }
     }
 
     /// Makes a pin of a stored picture.
@@ -154,7 +161,7 @@ impl App {
         }
         plan.wish(&pin_edges(&stored, Some(&board)));
         self.carry_out(plan).await?;
-        metrics::counter!("app_pins_created_count").increment(1);
+        metrics::counter!(crate::metrics::PINS_CREATED_TOTAL).increment(1);
         self.pin(viewer, pin).await
     }
 
@@ -175,7 +182,7 @@ impl App {
     pub async fn editable_pin(&self, viewer: &Viewer, pin: PinId) -> Result<(Stored<Pin>, Stored<Board>)> {
         let me = viewer.require()?;
         let stored = self.fresh::<Pin>(pin).await?.ok_or(Error::NotFound(What::Pin))?;
-        let board = self.storage.get::<Board>(stored.data.board).await?.ok_or(Error::NotFound(What::Board))?;
+        let board = self.storage.get::<Board>(stored.data.board).await?.ok_or(Error::NotFound(What::Pin))?;
         let seen = may_see_board(&board, viewer)
             || (stored.data.owner == me && (!board.active || board.data.privacy != model::object::Privacy::Secret));
         if !seen {

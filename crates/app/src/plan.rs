@@ -42,7 +42,7 @@ impl App {
         let written = self.commit(decision).await?;
         let mirrors = futures_util::future::join_all(batches.map(|(_, batch)| self.commit(batch))).await;
         for error in mirrors.into_iter().filter_map(std::result::Result::err) {
-            metrics::counter!("app_mirror_failures_count").increment(1);
+            metrics::counter!(crate::metrics::MIRROR_FAILURES_TOTAL).increment(1);
             tracing::warn!(%error, "an edge could not be mirrored now; the consumer will do it");
         }
         Ok(written)

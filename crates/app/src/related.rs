@@ -24,7 +24,7 @@ impl App {
             Ok(hits) => ids.extend(hits.into_iter().map(|hit| hit.id)),
             Err(error) => {
                 tracing::warn!(%error, "similar pins are missing: the index is away");
-                metrics::counter!("app_degraded_reads_count", "part" => "search").increment(1);
+                metrics::counter!(crate::metrics::DEGRADED_READS_TOTAL, "part" => "search").increment(1);
             }
         }
         let mut seen = std::collections::HashSet::from([pin.id()]);

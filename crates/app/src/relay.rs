@@ -42,7 +42,7 @@ impl App {
                 changed = others.changed() => if changed.is_err() { return Ok(()) },
             }
             self.cache.invalidate_all();
-            metrics::counter!("app_cache_cleared_count").increment(1);
+            metrics::counter!(crate::metrics::CACHE_CLEARED_TOTAL).increment(1);
         }
     }
 
@@ -54,7 +54,7 @@ impl App {
         let events: Vec<_> = waiting.into_iter().map(|(_, event)| event).collect();
         self.events.append(&events).await?;
         self.storage.outbox_forget(through).await?;
-        metrics::counter!("app_events_relayed_count").increment(events.len() as u64);
+        metrics::counter!(crate::metrics::EVENTS_RELAYED_TOTAL).increment(events.len() as u64);
         Ok(events.len())
     }
 }

@@ -44,7 +44,7 @@ impl App {
         new.source_key = source_key;
         new.source = Some(Source { parent: pin, root: data.root.unwrap_or(pin) });
         let saved = self.create_pin(viewer, new).await?;
-        metrics::counter!("app_pins_saved_count").increment(1);
+        metrics::counter!(crate::metrics::PINS_SAVED_TOTAL).increment(1);
         Ok(saved)
     }
 

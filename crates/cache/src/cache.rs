@@ -138,7 +138,7 @@ impl Cache {
             }
             match joined {
                 Joined::Wait(others) => {
-                    metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+                    metrics::counter!(names::STAMPEDES_AVOIDED_TOTAL).increment(1);
                     round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
                     self.look_again(ids, &mut missing, objects);
                     if missing.is_empty() {
@@ -187,9 +187,9 @@ impl Cache {
             leases = shared.leases;
         }
         if !left.is_empty() {
-            metrics::counter!(names::REFILLS_COUNT).increment(left.len() as u64);
+            metrics::counter!(names::REFILLS_TOTAL).increment(left.len() as u64);
             let answer = load(left.clone()).await;
-            let objects = answer.inspect_err(|_| metrics::counter!(names::REFILL_FAILURES_COUNT).increment(1))?;
+            let objects = answer.inspect_err(|_| metrics::counter!(names::REFILL_FAILURES_TOTAL).increment(1))?;
             assert_eq!(objects.len(), left.len(), "a loader must answer every id that it was asked for, in order");
             loaded.extend(left.into_iter().zip(objects.into_iter().map(|object| object.map(Arc::new))));
         }
@@ -251,7 +251,7 @@ impl Cache {
         if let Some(found) = found.as_ref().filter(|found| found.is_fresh || inner.value_flights.is_flying(key)) {
             self.count(1, 0);
             if !found.is_fresh {
-                metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+                metrics::counter!(names::STAMPEDES_AVOIDED_TOTAL).increment(1);
             }
             return Ok(found.value.clone());
         }
@@ -269,19 +269,19 @@ impl Cache {
             match joined {
                 Joined::Lead(flight) => break flight,
                 Joined::Wait(others) => {
-                    metrics::counter!(names::STAMPEDES_AVOIDED_COUNT).increment(1);
+                    metrics::counter!(names::STAMPEDES_AVOIDED_TOTAL).increment(1);
                     round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
                 }
             }
         };
-        metrics::counter!(names::REFILLS_COUNT).increment(1);
+        metrics::counter!(names::REFILLS_TOTAL).increment(1);
         let generation = inner.generation.load(Ordering::Acquire);
         let begun = inner.values.begin();
         let answer = load().await;
         let value = match answer {
             Ok(value) => Arc::new(value),
             Err(error) => {
-                metrics::counter!(names::REFILL_FAILURES_COUNT).increment(1);
+                metrics::counter!(names::REFILL_FAILURES_TOTAL).increment(1);
                 return found.map(|found| found.value).ok_or(error);
             }
         };
@@ -307,11 +307,11 @@ impl Cache {
     fn count(&self, hits: usize, misses: usize) {
         if hits > 0 {
             self.inner.hits.fetch_add(hits as u64, Ordering::Relaxed);
-            metrics::counter!(names::HITS_COUNT).increment(hits as u64);
+            metrics::counter!(names::HITS_TOTAL).increment(hits as u64);
         }
         if misses > 0 {
             self.inner.misses.fetch_add(misses as u64, Ordering::Relaxed);
-            metrics::counter!(names::MISSES_COUNT).increment(misses as u64);
+            metrics::counter!(names::MISSES_TOTAL).increment(misses as u64);
         }
     }
 

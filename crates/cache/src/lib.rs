@@ -34,4 +34,4 @@ pub use cache::{Cache, Stats};
 pub use engine::{Cell, Engine, Fault, Faulty, Looked, MemoryEngine};
 pub use error::{Error, Result};
 pub use limits::CacheLimits;
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;

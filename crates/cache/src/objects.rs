@@ -74,7 +74,7 @@ impl Objects {
             Some((known, weight))
         });
         if !is_kept {
-            metrics::counter!(names::STALE_REFILLS_COUNT).increment(1);
+            metrics::counter!(names::STALE_REFILLS_TOTAL).increment(1);
         }
     }
 
@@ -171,7 +171,7 @@ pub(crate) async fn ask<T: Object>(engine: &dyn Engine, ids: &[Id]) -> Shared<T>
             match looked {
                 Looked::Found(cell) => match decode(id, &cell) {
                     Ok(object) => shared.found.push((id, object)),
-                    Err(_) => metrics::counter!(names::ENGINE_ERRORS_COUNT).increment(1),
+                    Err(_) => metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1),
                 },
                 Looked::Lease(lease) => shared.leases.push((id, lease)),
                 Looked::Busy => busy.push(id),
@@ -184,7 +184,7 @@ pub(crate) async fn ask<T: Object>(engine: &dyn Engine, ids: &[Id]) -> Shared<T>
         tokio::time::sleep(Duration::from_millis(LEASE_POLL_MS)).await;
         wanted = busy;
     }
-    metrics::counter!(names::ENGINE_HITS_COUNT).increment(shared.found.len() as u64);
+    metrics::counter!(names::ENGINE_HITS_TOTAL).increment(shared.found.len() as u64);
     shared
 }
 
@@ -202,7 +202,7 @@ pub(crate) async fn within_deadline<T>(call: impl Future<Output = Result<T>>) ->
     match tokio::time::timeout(Duration::from_millis(ENGINE_MS_MAX), call).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(_)) | Err(_) => {
-            metrics::counter!(names::ENGINE_ERRORS_COUNT).increment(1);
+            metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1);
             None
         }
     }

@@ -1,5 +1,6 @@
 //! What `corkboard serve` is made of, for tests that start the whole site inside their own process.
 
 pub mod config;
+pub mod metrics;
 pub mod tasks;
 pub mod wiring;

@@ -5,6 +5,7 @@
 //! lib.rs        what tests of the whole site start as `serve` does:
 //!   config.rs   defaults ◀ file ◀ environment ◀ flags
 //!   wiring.rs   configuration ─▶ engines ─▶ application
+//!   metrics.rs  what all crates count
 //!   tasks.rs    the application's background tasks
 //! commands/     serve · status · doctor · user · token · import · demo · config
 //! table.rs      tables for people
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use corkboard::config::{Config, Sources};
-use corkboard::{config, tasks, wiring};
+use corkboard::{config, metrics, tasks, wiring};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

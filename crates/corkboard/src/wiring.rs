@@ -97,9 +97,14 @@ impl web::LiveNumbers for MonitorNumbers {
                 .into_iter()
                 .map(|(kind, counts)| (kind.as_str().to_owned(), counts.into_iter().map(f64::from).collect()))
                 .collect(),
-            errors: numbers.errors.into_iter().map(|event| (event.at.0, event.kind.as_str().to_owned(), event.data.to_string())).collect(),
+            errors: numbers.errors.into_iter().map(live_error).collect(),
         }
     }
+}
+
+fn live_error(event: model::Event) -> web::LiveError {
+    let (kind, what) = (event.kind.as_str().to_owned(), event.data.to_string());
+    web::LiveError { at: event.at, kind, what, request_id: event.request_id }
 }
 
 /// Returns the live numbers of a monitor for the pages.

@@ -56,7 +56,7 @@ impl Buffer {
         queue.events.push_back(event);
         let count = queue.events.len();
         drop(queue);
-        metrics::counter!(names::EMITTED_COUNT).increment(1);
+        metrics::counter!(names::EMITTED_TOTAL).increment(1);
         // The flusher wakes for the first event and for a full flush; between these it sleeps on its timer.
         if count == 1 || count == FLUSH_EVENTS {
             self.wake.notify_one();
@@ -97,7 +97,7 @@ impl Buffer {
     /// Counts events that are lost, and says so at most once a minute.
     pub(crate) fn count_dropped(&self, count: u64, reason: &'static str, now: Timestamp) {
         let dropped = self.dropped.fetch_add(count, Ordering::Relaxed) + count;
-        metrics::counter!(names::DROPPED_COUNT, "reason" => reason).increment(count);
+        metrics::counter!(names::DROPPED_TOTAL, "reason" => reason).increment(count);
         let logged_at = self.drop_logged_at.load(Ordering::Relaxed);
         let is_due = now.since(Timestamp(logged_at)) >= DROP_LOG_EVERY_MS;
         if is_due && self.drop_logged_at.compare_exchange(logged_at, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -200,7 +200,7 @@ impl Flusher {
             if !self.is_spooled() {
                 match call("append", Effect::Write, self.engine.append(rows)).await {
                     Ok(()) => {
-                        metrics::counter!(names::APPENDED_COUNT).increment(events.len() as u64);
+                        metrics::counter!(names::APPENDED_TOTAL).increment(events.len() as u64);
                         self.recovered();
                         continue;
                     }
@@ -235,7 +235,7 @@ impl Flusher {
             None => "no_spool",
             Some(spool) => match spool.write(events).await {
                 Ok(Spooled::Written) => {
-                    metrics::counter!(names::SPOOLED_COUNT).increment(count);
+                    metrics::counter!(names::SPOOLED_TOTAL).increment(count);
                     return;
                 }
                 Ok(Spooled::Full) => "spool_full",
@@ -267,7 +267,7 @@ impl Flusher {
         }
         drain.finish().await.map_err(unreadable)?;
         spool.set_empty();
-        metrics::counter!(names::APPENDED_COUNT).increment(count as u64);
+        metrics::counter!(names::APPENDED_TOTAL).increment(count as u64);
         tracing::info!(count, "the events that waited in the spool are in the log");
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Consumer {
             self.has_more = records.len() >= limit;
             if let Some(last) = records.last() {
                 self.position = last.offset;
-                metrics::counter!(names::CONSUMED_COUNT, "group" => self.group.clone(), "topic" => self.topic.as_str())
+                metrics::counter!(names::CONSUMED_TOTAL, "group" => self.group.clone(), "topic" => self.topic.as_str())
                     .increment(records.len() as u64);
                 return Ok(records);
             }

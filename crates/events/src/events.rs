@@ -106,7 +106,7 @@ impl Events {
         }
         let rows = events.iter().map(encode).collect::<Result<Vec<LogRow>>>()?;
         call("append", Effect::Write, self.shared.engine.append(rows)).await?;
-        metrics::counter!(names::APPENDED_COUNT).increment(events.len() as u64);
+        metrics::counter!(names::APPENDED_TOTAL).increment(events.len() as u64);
         Ok(())
     }
 
@@ -163,7 +163,8 @@ impl Events {
     pub async fn lag(&self) -> Result<Vec<GroupLag>> {
         let groups = call("groups", Effect::Read, self.shared.engine.groups()).await?;
         for group in &groups {
-            metrics::gauge!(names::LAG_COUNT, "group" => group.group.clone(), "topic" => group.topic.as_str()).set(group.records() as f64);
+            metrics::gauge!(names::LAG_RECORDS, "group" => group.group.clone(), "topic" => group.topic.as_str())
+                .set(group.records() as f64);
         }
         Ok(groups)
     }
@@ -240,7 +241,7 @@ pub(crate) async fn call<T>(name: &'static str, effect: Effect, work: impl Futur
     };
     metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
     if answer.is_err() {
-        metrics::counter!(names::FAILURES_COUNT, "call" => name).increment(1);
+        metrics::counter!(names::FAILURES_TOTAL, "call" => name).increment(1);
     }
     answer
 }

@@ -39,5 +39,5 @@ pub use events::{Events, Stats};
 pub use limits::{
     APPEND_EVENTS_MAX, BUFFER_EVENTS_MAX, CONSUMER_ABSENCE_MS_MAX, EVENT_BYTES_MAX, GROUP_NAME_BYTES_MAX, READ_RECORDS_MAX, SPOOL_BYTES_MAX,
 };
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use record::{GroupLag, Record, TopicStats};

@@ -42,7 +42,7 @@ impl Feeds {
     /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<()> {
         check_batch("changes", changes.len(), CHANGES_PER_CALL_MAX)?;
-        metrics::counter!(names::CHANGES_COUNT).increment(changes.len() as u64);
+        metrics::counter!(names::CHANGES_TOTAL).increment(changes.len() as u64);
         self.call("apply", self.engine.apply(changes)).await
     }
 
@@ -98,9 +98,9 @@ impl Feeds {
         check_page(limit)?;
         let page = self.call("home", self.engine.home(user, before, limit)).await?;
         if !page.present {
-            metrics::counter!(names::HOME_ABSENT_COUNT).increment(1);
+            metrics::counter!(names::HOME_ABSENT_TOTAL).increment(1);
         } else if page.complete_to.is_some() {
-            metrics::counter!(names::HOME_STORAGE_COUNT).increment(1);
+            metrics::counter!(names::HOME_STORAGE_TOTAL).increment(1);
         }
         Ok(page)
     }
@@ -236,7 +236,7 @@ impl Feeds {
 fn finish<T>(name: &'static str, started: Instant, answer: &Result<T>) {
     metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
     if answer.is_err() {
-        metrics::counter!(names::ERRORS_COUNT, "call" => name).increment(1);
+        metrics::counter!(names::ERRORS_TOTAL, "call" => name).increment(1);
     }
 }
 

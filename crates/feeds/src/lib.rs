@@ -40,4 +40,4 @@ pub use facts::{
 };
 pub use feeds::Feeds;
 pub use limits::Limits;
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;

@@ -96,8 +96,7 @@ impl Jobs {
         let queues = read("queues", self.shared.engine.queues(self.now())).await?;
         for queue in &queues {
             for state in State::ALL {
-                metrics::gauge!(names::DEPTH_COUNT, "queue" => queue.name.clone(), "state" => state.as_str())
-                    .set(queue.count(state) as f64);
+                metrics::gauge!(names::DEPTH, "queue" => queue.name.clone(), "state" => state.as_str()).set(queue.count(state) as f64);
             }
         }
         Ok(queues)
@@ -118,7 +117,7 @@ impl Jobs {
         let rows = jobs.into_iter().map(|job| encode(queue, job)).collect::<Result<Vec<JobRow>>>()?;
         let count = rows.len() as u64;
         let ids = write("enqueue", self.shared.engine.enqueue(queue, rows, self.now())).await?;
-        metrics::counter!(names::ENQUEUED_COUNT, "queue" => queue.to_owned()).increment(count);
+        metrics::counter!(names::ENQUEUED_TOTAL, "queue" => queue.to_owned()).increment(count);
         Ok(ids)
     }
 
@@ -150,7 +149,7 @@ impl Jobs {
             self.remember(queue, quiet);
         }
         if !dequeued.jobs.is_empty() {
-            metrics::counter!(names::CLAIMED_COUNT, "queue" => queue.to_owned()).increment(dequeued.jobs.len() as u64);
+            metrics::counter!(names::CLAIMED_TOTAL, "queue" => queue.to_owned()).increment(dequeued.jobs.len() as u64);
             for job in &dequeued.jobs {
                 let waited_ms = now.since(job.run_after).max(0);
                 metrics::histogram!(names::WAIT_SECONDS, "queue" => queue.to_owned()).record(waited_ms as f64 / 1_000.0);
@@ -352,7 +351,7 @@ async fn measured<T>(name: &'static str, work: impl Future<Output = Result<T>>) 
     let answer = work.await;
     metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
     if answer.is_err() {
-        metrics::counter!(names::FAILURES_COUNT, "call" => name).increment(1);
+        metrics::counter!(names::FAILURES_TOTAL, "call" => name).increment(1);
     }
     answer
 }
@@ -368,9 +367,9 @@ fn outcome_label(outcome: &Outcome) -> &'static str {
 fn count_acks(outcomes: &[&'static str], accepted: &[bool]) {
     for (outcome, accepted) in outcomes.iter().zip(accepted) {
         if *accepted {
-            metrics::counter!(names::ACKED_COUNT, "outcome" => *outcome).increment(1);
+            metrics::counter!(names::ACKED_TOTAL, "outcome" => *outcome).increment(1);
         } else {
-            metrics::counter!(names::LATE_ACKS_COUNT).increment(1);
+            metrics::counter!(names::LATE_ACKS_TOTAL).increment(1);
         }
     }
 }

@@ -46,5 +46,5 @@ pub use limits::{
     ACKS_MAX, ATTEMPTS_DEFAULT, ATTEMPTS_MAX, CUSTOM_STATUS_BYTES_MAX, DEQUEUE_JOBS_MAX, ENQUEUE_JOBS_MAX, IDEMPOTENCY_KEY_BYTES_MAX,
     LEASE_MS_MAX, PAYLOAD_BYTES_MAX, PRIORITY_DEFAULT, PRIORITY_LOWEST, QUEUE_NAME_BYTES_MAX, SCAN_JOBS_MAX,
 };
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use worker::{PoolOptions, Worker};

@@ -279,7 +279,7 @@ impl Run {
             End::GivenBack => "given_back",
             End::Lost => "lost",
         };
-        metrics::counter!(names::RUNS_COUNT, "queue" => self.job.queue.clone(), "outcome" => label).increment(1);
+        metrics::counter!(names::RUNS_TOTAL, "queue" => self.job.queue.clone(), "outcome" => label).increment(1);
         let outcome = match end {
             End::Succeeded => Some(Outcome::Succeeded),
             End::Failed(_, error) => Some(self.failed(error)),

@@ -49,7 +49,7 @@ pub use fetch::{
 pub use limits::Limits;
 pub use media::{Media, Usage};
 pub use metadata::{PictureMetadata, read_metadata};
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use picture::{Format, Hash, InvalidHash, Picture, placeholder_data_url};
 pub use render::render_all;
 pub use rendition::{Rendition, StoredRendition, UnknownRendition, dimensions};

@@ -305,7 +305,7 @@ impl Media {
     async fn on_a_core<T: Send + 'static>(&self, cost_bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> Result<T, MediaError> {
         let closed = |_| MediaError::Unavailable("The picture store is closing.".to_owned());
         let units = memory_units(cost_bytes.min(self.shared.limits.working_bytes_max));
-        let waiting = metrics::gauge!(names::WAITING_COUNT);
+        let waiting = metrics::gauge!(names::WAITING);
         waiting.increment(1);
         let memory = Arc::clone(&self.shared.memory).acquire_many_owned(units).await;
         let core = Arc::clone(&self.shared.cores).acquire_owned().await;

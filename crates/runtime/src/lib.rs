@@ -6,11 +6,14 @@
 //! supervisor.rs  named tasks: restarted when they fail, drained on shutdown
 //! health.rs      each part's state, as /readyz and `status` show it
 //! retry.rs       exponential back-off with jitter
+//! metric.rs      what a metric is; metrics.rs lists this crate's own
 //! telemetry.rs   logs and metrics
 //! ```
 
 pub mod clock;
 pub mod health;
+pub mod metric;
+mod metrics;
 pub mod random;
 pub mod retry;
 pub mod supervisor;
@@ -18,6 +21,8 @@ pub mod telemetry;
 
 pub use clock::{SharedClock, SystemClock};
 pub use health::{Health, PartState};
+pub use metric::{Metric, MetricKind};
+pub use metrics::METRICS;
 pub use random::{new_event_id, random_bytes, random_u64};
 pub use retry::Backoff;
 pub use supervisor::{Shutdown, Supervisor};

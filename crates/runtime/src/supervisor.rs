@@ -83,7 +83,7 @@ impl Supervisor {
                 if shutdown.is_signalled() {
                     return;
                 }
-                metrics::counter!("runtime_task_failures_count", "task" => name.clone()).increment(1);
+                metrics::counter!(crate::metrics::TASK_FAILURES_TOTAL, "task" => name.clone()).increment(1);
                 health.set(&name, PartState::Degraded(reason));
                 if started.elapsed() > Duration::from_secs(60) {
                     backoff.reset();

@@ -37,6 +37,6 @@ pub use document::{Change, Doc, Viewers};
 pub use engine::{Engine, Fault, Faulty, TantivyEngine};
 pub use error::{Error, Result};
 pub use limits::{OFFSET_MAX, PAGE_LIMIT_MAX, QUERY_CHARS_MAX};
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use request::{Guide, Hit, Kind, Lookup, Order, Page, SearchRequest, Seed, Stats, Suggestion, SuggestionKind};
 pub use search::Search;

@@ -29,7 +29,7 @@ mod tests;
 
 pub use error::{Error, Result};
 pub use file::{File, Options, Stats};
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use writer::{GATHER, GROUP_BYTES_MAX, GROUP_WRITES_MAX, POLL_INTERVAL, QUEUE_WRITES_MAX};
 // Engines write SQL against the same version that opens the file.
 pub use rusqlite;

@@ -41,6 +41,8 @@ pub use engine::sqlite::SqliteEngine;
 pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};
 pub use error::{Error, Result};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
-pub use metrics::{METRICS, Metric, describe as describe_metrics};
+pub use metrics::METRICS;
 pub use row::{Edge, Name, Order, Range, Row, StaleClaim, Stats};
+/// The metrics of the embedded engines' file.
+pub use sqlite::METRICS as SQLITE_METRICS;
 pub use storage::{Storage, name_shard};

@@ -22,6 +22,7 @@ pub mod api;
 pub mod assets;
 pub mod context;
 pub mod limits;
+mod metrics;
 pub mod observe;
 pub mod present;
 pub mod respond;
@@ -31,5 +32,6 @@ pub mod serve;
 pub mod server;
 pub mod view;
 
+pub use metrics::METRICS;
 pub use serve::serve;
-pub use server::{Live, LiveNumbers, Web, router};
+pub use server::{Live, LiveError, LiveNumbers, Web, router};

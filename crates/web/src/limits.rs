@@ -89,7 +89,7 @@ impl Limiter {
                 Standing { allowed: true, limit, remaining, reset_seconds: refill.as_secs().max(1) }
             }
             Err(until) => {
-                metrics::counter!("web_rate_limited_count", "category" => format!("{category:?}")).increment(1);
+                metrics::counter!(crate::metrics::RATE_LIMITED_TOTAL, "category" => format!("{category:?}")).increment(1);
                 let wait = until.wait_time_from(self.clock.now()).as_secs() + 1;
                 Standing { allowed: false, limit, remaining: 0, reset_seconds: wait }
             }

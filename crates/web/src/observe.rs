@@ -28,8 +28,8 @@ pub async fn requests(State(web): State<Web>, mut request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     let (seconds, status) = (started.elapsed().as_secs_f64(), response.status());
-    metrics::histogram!("web_request_seconds", "route" => route.clone()).record(seconds);
-    metrics::counter!("web_requests_count", "status" => status.as_u16().to_string()).increment(1);
+    metrics::histogram!(crate::metrics::REQUEST_SECONDS, "route" => route.clone()).record(seconds);
+    metrics::counter!(crate::metrics::REQUESTS_TOTAL, "status" => status.as_u16().to_string()).increment(1);
     if status.is_server_error() {
         tracing::error!(request.id = id, %method, path, status = status.as_u16(), seconds, "a request failed");
         let details = json!({ "route": route, "status": status.as_u16(), "path": path });

@@ -42,7 +42,7 @@ pub async fn same_origin_writes(request: Request, next: Next) -> Response {
     if bearer || api || matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) || is_same_origin(&request) {
         return next.run(request).await;
     }
-    metrics::counter!("web_cross_site_writes_refused_count").increment(1);
+    metrics::counter!(crate::metrics::CROSS_SITE_WRITES_REFUSED_TOTAL).increment(1);
     let text = "This form was sent from another site. Open the page on this site and send it again.";
     let mut response = (StatusCode::FORBIDDEN, text).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

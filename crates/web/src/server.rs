@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::any;
+use model::Timestamp;
 use runtime::Health;
 
 use crate::{api, limits, observe, routes, security};
@@ -23,8 +24,17 @@ pub struct Live {
     pub rates: Vec<(String, f64)>,
     /// Events per minute of the last hour, oldest first, by kind.
     pub series: Vec<(String, Vec<f64>)>,
-    /// The newest errors: when (ms), kind, what.
-    pub errors: Vec<(i64, String, String)>,
+    pub errors: Vec<LiveError>,
+}
+
+/// An error as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveError {
+    pub at: Timestamp,
+    pub kind: String,
+    pub what: String,
+    /// Of the request in which it happened; empty for background work.
+    pub request_id: String,
 }
 
 /// What handlers share. Cheap to clone.

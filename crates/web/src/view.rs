@@ -8,7 +8,6 @@
 //! ui.rs             icons, counts, avatars, URL encoding
 //! auth.rs home.rs explore.rs search.rs pin.rs pin_edit.rs create.rs board.rs board_edit.rs profile.rs
 //! notifications.rs settings.rs trash.rs report.rs admin.rs error.rs      one module per area
-//! mail.rs           mails as plain text
 //! ```
 //!
 //! # How scripts speak to the server
@@ -43,7 +42,6 @@ pub mod error;
 pub mod explore;
 pub mod form;
 pub mod home;
-pub mod mail;
 pub mod notifications;
 pub mod page;
 pub mod picture;

@@ -48,7 +48,7 @@ enum Section {
 }
 
 /// (package, bench): each runs a small input when it is asked to with `--test`.
-const BENCHES: [(&str, &str); 2] = [("media", "thumbnails"), ("testkit", "site")];
+const BENCHES: [&str; 2] = ["thumbnails", "site"];
 const BROWSER_FOLDER: &str = "tests/browser";
 
 impl Section {
@@ -185,9 +185,10 @@ impl Run<'_> {
         command
     }
 
-    /// Builds the binary that the sections from outside run. With the whole workspace's features, as the tests are built.
+    /// Builds the binary that the sections from outside run. With the tests of the whole workspace, so that libraries keep the features
+    /// that those ask for: else all of them are built a second time.
     fn binary(&self) -> anyhow::Result<PathBuf> {
-        command::run(self.cargo().args(["build", "--workspace", "--bin", "corkboard"]))?;
+        command::run(self.cargo().args(["build", "--workspace", "--bin", "corkboard", "--tests"]))?;
         Ok(command::target_folder(self.root).join("debug/corkboard"))
     }
 
@@ -211,9 +212,9 @@ impl Run<'_> {
         let binary = self.binary()?;
         let mut counts = Counts::default();
         let mut notes = Vec::new();
-        for (package, bench) in BENCHES {
+        for bench in BENCHES {
             let mut cargo = self.cargo();
-            cargo.env("CORKBOARD_BIN", &binary).args(["test", "--package", package, "--bench", bench, "--", "--test"]);
+            cargo.env("CORKBOARD_BIN", &binary).args(["test", "--workspace", "--bench", bench, "--", "--test"]);
             match command::run_and_keep(&mut cargo)? {
                 finished if finished.status.success() => counts.passed += 1,
                 finished => {

@@ -73,7 +73,7 @@ impl App {
     }
 
     fn write_off(&self, group: &str, event: &Event, error: &crate::Error) {
-        metrics::counter!("app_events_written_off_count", "group" => group.to_owned()).increment(1);
+        metrics::counter!(crate::metrics::EVENTS_WRITTEN_OFF_TOTAL, "group" => group.to_owned()).increment(1);
         let details = json!({ "group": group, "event": event.id, "kind": event.kind.as_str(), "error": error.to_string() });
         self.events.emit(self.event_with(
             EventKind::ConsumerFailed,

@@ -67,7 +67,7 @@ impl AppJob for SendMail {
                 ));
             }
         }
-        metrics::counter!("app_mails_sent_count").increment(1);
+        metrics::counter!(crate::metrics::MAILS_SENT_TOTAL).increment(1);
         Ok(())
     }
 }

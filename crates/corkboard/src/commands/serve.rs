@@ -37,7 +37,7 @@ pub struct ServeArgs {
 pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> {
     check_roles(&args.roles)?;
     runtime::telemetry::start_metrics();
-    describe_metrics();
+    crate::metrics::describe();
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     let _lock = lock(config)?;
     let listener = TcpListener::bind(&config.server.listen).await.with_context(|| {
@@ -127,16 +127,6 @@ async fn housekeeping(app: App, limiter: Arc<web::limits::Limiter>, shutdown: Sh
         app.events.lag().await.map_err(reason)?;
         app.jobs.queues().await.map_err(reason)?;
     }
-}
-
-fn describe_metrics() {
-    storage::describe_metrics();
-    cache::describe_metrics();
-    feeds::describe_metrics();
-    jobs::describe_metrics();
-    events::describe_metrics();
-    search::describe_metrics();
-    media::describe_metrics();
 }
 
 /// Says where the site is and what to do first.

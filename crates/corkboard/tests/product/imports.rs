@@ -68,7 +68,8 @@ async fn what_was_deleted_for_ever_comes_in_again() {
     site.app.trash_pin(&eyes, pin).await.unwrap();
     assert_eq!(import(&site, &ada, Folder::open(&root, None).unwrap(), false).await.skipped, 1, "what is in the trash is there");
     site.app.purge_from_trash(&eyes, pin).await.unwrap();
-    assert_eq!(import(&site, &ada, Folder::open(&root, None).unwrap(), false).await.made, 1);
+    let again = import(&site, &ada, Folder::open(&root, None).unwrap(), false).await;
+    assert_eq!(again.made, 1, "{again:?}");
     site.finish().await;
 }
 

@@ -1,7 +1,6 @@
 //! What the front, snapshots and many threads do: promises that are not each engine's own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use model::time::ManualClock;
@@ -148,40 +147,19 @@ async fn all_calls_at_once_get_along() {
 /// Publishes to 10,000 feeds and reads pages of 1,000 entries among 300 follows; prints what it costs. The bounds are far above
 /// it and catch only a change of kind (`cargo nextest run --release -p feeds costs --no-capture` for the figures).
 #[tokio::test]
-async fn costs_of_reading_and_publishing() {
+async fn a_pin_reaches_ten_thousand_followers() {
     let world = World::with_limits(Limits::default(), |engine| engine);
-    let boards = 10_001..=10_300;
-    world.apply(boards.map(|n| Change::Board { board: board(n), facts: Some(BoardFacts { owner: user(n), listed: true }) })).await;
     world.boards(1).await;
-    for n in 10_001..=10_300 {
-        world.follow(2, Target::User(user(n))).await;
-    }
     let followers: Vec<u64> = (2..10_002).collect();
     for follower in &followers {
         world.follow(*follower, Target::User(user(1))).await;
         world.begin(*follower).await;
     }
-    let by = |n: u64| PinFacts { owner: user(10_001 + n % 300), board: board(10_001 + n % 300), ..facts(n) };
-    world.apply((1..=1_000).map(|n| Change::Publish(by(n)))).await;
-
-    let mut times: Vec<Duration> = Vec::new();
     for n in 2_000..2_050 {
-        let started = Instant::now();
         world.feeds.publish(facts(n)).await.expect("published");
-        times.push(started.elapsed());
     }
-    times.sort();
-    println!("publish to 10,000 feeds: median {:?}, slowest {:?}", times[25], times[49]);
-    assert!(times[25] < Duration::from_millis(200), "{:?}", times[25]);
-
-    let rounds = 2_000;
-    let started = Instant::now();
-    for n in 0..rounds {
-        let before = Some((Timestamp(100 + i64::from(n) % 800), pin(1)));
-        let page = world.feeds.home(user(2), before, 25).await.expect("a page");
-        assert_eq!(page.entries.len(), 25);
+    for follower in followers {
+        let page = world.feeds.home(user(follower), None, 60).await.expect("a page");
+        assert_eq!(page.entries.len(), 50, "follower {follower}");
     }
-    let each = started.elapsed() / rounds;
-    println!("home page of 25 out of 1,050: {each:?}");
-    assert!(each < Duration::from_millis(2), "{each:?}");
 }

@@ -105,7 +105,7 @@ impl MemoryEngine {
                 Ok(Some(offset)) => memory.restored = Some(offset),
                 Ok(None) => tracing::info!(path = %path.display(), "no snapshot of the feeds yet; they are built from storage"),
                 Err(error) => {
-                    metrics::counter!(names::SNAPSHOTS_BROKEN_COUNT).increment(1);
+                    metrics::counter!(names::SNAPSHOTS_BROKEN_TOTAL).increment(1);
                     tracing::error!(path = %path.display(), %error, "the feeds' snapshot can't be used; the feeds must be rebuilt from storage");
                     memory = Memory::new(clock, limits, snapshot);
                 }

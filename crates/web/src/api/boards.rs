@@ -42,7 +42,7 @@ async fn follower_count(web: &Web, card: &BoardCard) -> u64 {
     }
     web.app.feeds.followers_of_board(card.id()).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "a board's followers were not counted: the feeds are away");
-        metrics::counter!("app_degraded_reads_count", "part" => "feeds").increment(1);
+        metrics::counter!(app::metrics::DEGRADED_READS_TOTAL, "part" => "feeds").increment(1);
         0
     })
 }

@@ -149,7 +149,7 @@ pub async fn json_errors(request: Request, next: Next) -> Response {
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            metrics::counter!("web_api_panics_count").increment(1);
+            metrics::counter!(crate::metrics::API_PANICS_TOTAL).increment(1);
             Failure::of_status(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side. It was logged.").into_response()
         }
     };

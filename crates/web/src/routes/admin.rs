@@ -16,7 +16,7 @@ use super::address::At;
 use crate::context::{Context, FlashNote};
 use crate::present;
 use crate::respond::{Answer, Told, frame, page, redirect_with};
-use crate::server::Web;
+use crate::server::{LiveError, Web};
 use crate::view::admin::{
     AdminErrors, AdminJobs, AdminOverview, AdminStorage, ErrorRow, FailedJob, Number, PartRow, QueueRow, Rate, TableRow,
 };
@@ -264,27 +264,30 @@ async fn errors_page(State(web): State<Web>, context: Context) -> Answer {
     context.viewer.require_admin().told(&web, &context)?;
     let now = web.app.now();
     let rows = grouped(web.live.snapshot().errors, now);
-    let errors = rows.into_iter().map(|(at, role, message, count)| ErrorRow {
-        at: present::time(Timestamp(at), now),
-        role,
-        message,
-        request_id: String::new(),
+    let errors = rows.into_iter().map(|(error, count)| ErrorRow {
+        at: present::time(error.at, now),
+        role: error.kind,
+        message: error.what,
+        request_id: error.request_id,
         count,
     });
     let view = AdminErrors { page: admin_frame(&web, &context, "Errors").await, errors: errors.collect(), next_url: None };
     Ok(page(&context, &view))
 }
 
-/// Puts errors that say the same together: the newest instant of each, and how often it was in the last day; the newest first.
-fn grouped(errors: Vec<(i64, String, String)>, now: Timestamp) -> Vec<(i64, String, String, u64)> {
-    let mut groups: BTreeMap<(String, String), (i64, u64)> = BTreeMap::new();
-    for (at, role, message) in errors {
-        let (newest, count) = groups.entry((role, message)).or_insert((at, 0));
-        *newest = at.max(*newest);
-        *count += u64::from(now.since(Timestamp(at)) < Timestamp::DAY);
+/// Puts errors that say the same together: the newest of each, and how often it was in the last day; the newest first.
+fn grouped(errors: Vec<LiveError>, now: Timestamp) -> Vec<(LiveError, u64)> {
+    let mut groups: BTreeMap<(String, String), (LiveError, u64)> = BTreeMap::new();
+    for error in errors {
+        let is_of_today = now.since(error.at) < Timestamp::DAY;
+        let (newest, count) = groups.entry((error.kind.clone(), error.what.clone())).or_insert_with(|| (error.clone(), 0));
+        *count += u64::from(is_of_today);
+        if error.at > newest.at {
+            *newest = error;
+        }
     }
-    let mut rows: Vec<_> = groups.into_iter().map(|((role, message), (at, count))| (at, role, message, count)).collect();
-    rows.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    let mut rows: Vec<_> = groups.into_values().collect();
+    rows.sort_by_key(|(error, _)| std::cmp::Reverse(error.at));
     rows
 }
 
@@ -347,11 +350,17 @@ mod tests {
     #[test]
     fn the_same_error_is_one_row() {
         let now = Timestamp(10 * Timestamp::DAY);
-        let error = |at: i64, what: &str| (at, "worker".to_owned(), what.to_owned());
+        let error = |at: i64, what: &str| LiveError {
+            at: Timestamp(at),
+            kind: "worker".to_owned(),
+            what: what.to_owned(),
+            request_id: format!("r{at}"),
+        };
         let rows = grouped(vec![error(5, "old"), error(now.0 - 10, "a"), error(now.0 - 20, "a"), error(7, "a")], now);
+        let newest = format!("r{}", now.0 - 10);
         assert_eq!(
-            rows.iter().map(|(at, _, what, count)| (*at, what.as_str(), *count)).collect::<Vec<_>>(),
-            [(now.0 - 10, "a", 2), (5, "old", 0)]
+            rows.iter().map(|(error, count)| (error.at.0, error.what.as_str(), error.request_id.as_str(), *count)).collect::<Vec<_>>(),
+            [(now.0 - 10, "a", newest.as_str(), 2), (5, "old", "r5", 0)]
         );
     }
 }

@@ -59,7 +59,7 @@ async fn search(State(web): State<Web>, context: Context, Query(query): Query<Se
         Err(error) => {
             // A dead index takes down no page: it says what is missing.
             crate::respond::log_cause(&error, &context.request_id);
-            metrics::counter!("app_degraded_reads_count", "part" => "search").increment(1);
+            metrics::counter!(app::metrics::DEGRADED_READS_TOTAL, "part" => "search").increment(1);
             frame.notices.push("Search is away for a moment. Everything else works; try again soon.".into());
             let results = Results::Pins(crate::view::Cards::default());
             Ok(page(&context, &Search { page: frame, results, notes: Vec::new(), guides: Vec::new(), trending: Vec::new() }))

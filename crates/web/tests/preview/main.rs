@@ -6,7 +6,6 @@ mod pages;
 mod samples;
 
 use std::path::Path;
-use std::time::Instant;
 
 use askama::Template;
 use checks::{check_fragment, check_page};
@@ -59,59 +58,7 @@ fn what_people_write_is_escaped() {
 }
 
 #[test]
-fn a_grid_is_lean_and_quick() {
-    let cards = samples::cards(25);
-    let html = cards.render().expect("cards render");
-    let card_bytes = html.len() / 25;
+fn a_grid_is_lean() {
+    let card_bytes = samples::cards(25).render().expect("cards render").len() / 25;
     assert!(card_bytes < 1_500, "a card has {card_bytes} bytes");
-    // The best of several turns: the others measure the machine.
-    let best = (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            std::hint::black_box(cards.render().expect("cards render"));
-            start.elapsed()
-        })
-        .min()
-        .expect("there were turns");
-    println!("25 cards: {} bytes, {best:?}", html.len());
-    // Without optimisation it takes about ten times as long as in a release build.
-    assert!(best.as_micros() < 5_000, "25 cards take {best:?}");
-}
-
-#[test]
-fn mails_read_well() {
-    use web::view::mail::{DigestMail, InvitationMail, ResetPasswordMail, WelcomeMail, subject_and_body};
-    let reset = ResetPasswordMail {
-        site_title: "Pins & Co".into(),
-        username: "ada".into(),
-        reset_url: "https://pins.example.org/reset?secret=a&b".into(),
-        valid_for: "an hour".into(),
-    };
-    let text = reset.render().expect("mails render");
-    let (subject, body) = subject_and_body(&text);
-    assert_eq!(subject, "Set a new password for Pins & Co");
-    assert!(body.starts_with("Hello ada,") && body.contains("https://pins.example.org/reset?secret=a&b"), "{body}");
-    let digest = DigestMail {
-        site_title: "Corkboard".into(),
-        name: "Ada".into(),
-        lines: vec![
-            ("Grace liked Dune".into(), "https://pins.example.org/pin/1".into()),
-            ("Yuki follows you".into(), "https://pins.example.org/yuki".into()),
-        ],
-        more_count: 2,
-        notifications_url: "https://pins.example.org/notifications".into(),
-        settings_url: "https://pins.example.org/settings/preferences".into(),
-    };
-    let text = digest.render().expect("mails render");
-    assert!(text.contains("- Grace liked Dune\n  https://pins.example.org/pin/1\n") && text.contains("and 2 more."), "{text}");
-    let welcome = WelcomeMail { site_title: "Corkboard".into(), site_url: "https://pins.example.org".into(), username: "ada".into() };
-    assert!(welcome.render().expect("mails render").contains("https://pins.example.org/ada"));
-    let invitation = InvitationMail {
-        site_title: "Corkboard".into(),
-        from_name: "Grace".into(),
-        board_name: "Light".into(),
-        allows: "add pins to".into(),
-        notifications_url: "https://pins.example.org/notifications".into(),
-    };
-    assert!(invitation.render().expect("mails render").starts_with("Grace invites you to the board “Light”"));
 }

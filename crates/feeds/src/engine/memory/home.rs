@@ -112,7 +112,7 @@ impl Memory {
         let mut slots = self.slots.write(&user);
         let Some(slot) = slots.get_mut(&user).filter(|slot| slot.state == State::Building) else { return };
         if now < slot.refuse_until {
-            metrics::counter!(names::FILLS_REFUSED_COUNT).increment(1);
+            metrics::counter!(names::FILLS_REFUSED_TOTAL).increment(1);
             return;
         }
         slot.list.merge(learned, floor, max);

@@ -93,7 +93,7 @@ impl Memory {
                 followers.extend(known.get(topic).iter().flat_map(|topic| topic.followers.keys()));
             }
         }
-        metrics::counter!(names::PUSHES_COUNT).increment(followers.len() as u64);
+        metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
         self.push(position, &followers);
     }
 

@@ -119,7 +119,7 @@ impl Memory {
         }
         self.pin_count.store(left, Ordering::Relaxed);
         self.sweep_at.store((left * 2).max(SWEEP_PINS_MIN), Ordering::Relaxed);
-        metrics::counter!(names::SWEPT_PINS_COUNT).increment(forgotten as u64);
+        metrics::counter!(names::SWEPT_PINS_TOTAL).increment(forgotten as u64);
         // People without any edge left behind by forgotten ones.
         for shard in self.nodes.shards() {
             shard.write().retain(|_, node| !node.is_empty());

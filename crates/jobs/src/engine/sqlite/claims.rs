@@ -188,7 +188,7 @@ pub(super) fn expire(connection: &Connection, queue: Option<i64>, now: Timestamp
         end_claim(&mut ending(connection)?, claimed, transition, Some(&message))?;
         touch(touched, &claimed.queue);
     }
-    metrics::counter!(names::TIMED_OUT_COUNT).increment(expired.len() as u64);
+    metrics::counter!(names::TIMED_OUT_TOTAL).increment(expired.len() as u64);
     Ok(expired.len() as u64)
 }
 

@@ -1,0 +1,40 @@
+//! Every metric of this crate, with what it tells.
+
+use runtime::Metric;
+
+pub(crate) const USERS_SIGNED_UP_TOTAL: &str = "app_users_signed_up_total";
+pub(crate) const SIGN_INS_REFUSED_TOTAL: &str = "app_sign_ins_refused_total";
+pub(crate) const PINS_CREATED_TOTAL: &str = "app_pins_created_total";
+pub(crate) const PINS_SAVED_TOTAL: &str = "app_pins_saved_total";
+pub(crate) const EVENTS_RELAYED_TOTAL: &str = "app_events_relayed_total";
+pub(crate) const EVENTS_WRITTEN_OFF_TOTAL: &str = "app_events_written_off_total";
+pub(crate) const MIRROR_FAILURES_TOTAL: &str = "app_mirror_failures_total";
+pub(crate) const EDGES_MENDED_TOTAL: &str = "app_edges_mended_total";
+pub(crate) const HOME_FEEDS_REBUILT_TOTAL: &str = "app_home_feeds_rebuilt_total";
+pub const DEGRADED_READS_TOTAL: &str = "app_degraded_reads_total";
+pub(crate) const MAILS_SENT_TOTAL: &str = "app_mails_sent_total";
+pub(crate) const CACHE_CLEARED_TOTAL: &str = "app_cache_cleared_total";
+
+/// All metrics of this crate.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(USERS_SIGNED_UP_TOTAL, "Accounts made."),
+    Metric::counter(SIGN_INS_REFUSED_TOTAL, "Log-ins with a wrong name or password."),
+    Metric::counter(PINS_CREATED_TOTAL, "Pins made, saves included."),
+    Metric::counter(PINS_SAVED_TOTAL, "Pins made of somebody's pin."),
+    Metric::counter(EVENTS_RELAYED_TOTAL, "Events moved from the outbox into the log."),
+    Metric::counter(EVENTS_WRITTEN_OFF_TOTAL, "Events that a consumer (`group`) could not handle. Should stay 0."),
+    Metric::counter(MIRROR_FAILURES_TOTAL, "Edges that could not be mirrored at once; the consumer makes them good."),
+    Metric::counter(EDGES_MENDED_TOTAL, "Edges that the consumer found missing or left over."),
+    Metric::counter(HOME_FEEDS_REBUILT_TOTAL, "Home feeds built from storage."),
+    Metric::counter(DEGRADED_READS_TOTAL, "Pages shown without what a `part` (feeds, search) could not give."),
+    Metric::counter(MAILS_SENT_TOTAL, "Mails that left, or were written to the mail folder."),
+    Metric::counter(CACHE_CLEARED_TOTAL, "Times that everything cached was forgotten because another process had written to storage."),
+];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_in_order() {
+        assert_eq!(runtime::Metric::problems("app", super::METRICS), Vec::<String>::new());
+    }
+}
