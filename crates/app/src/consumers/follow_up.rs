@@ -63,8 +63,7 @@ impl App {
                     self.enqueue_after(jobs::PurgePin { pin: id, trashed_at }, self.settings.trash_retention_ms).await?;
                 }
             }
-            // A saved pin's picture has its renditions from the pin that it came from.
-            EventKind::PinCreated => {
+            EventKind::PinCreated | EventKind::PinSaved if !self.has_picture_of_parent(&stored.data).await? => {
                 self.enqueue(jobs::MakeRenditions { hash: stored.data.picture.hash.clone() }).await?;
             }
             _ => {}
@@ -73,6 +72,12 @@ impl App {
             self.notify_saved(&stored.data, event).await?;
         }
         Ok(())
+    }
+
+    /// Says whether a pin shows the picture of the pin that it was saved from: then the renditions are there, or on their way.
+    async fn has_picture_of_parent(&self, pin: &Pin) -> Result<bool> {
+        let Some(parent) = pin.parent else { return Ok(false) };
+        Ok(self.object::<Pin>(parent).await?.is_some_and(|parent| parent.data.image == pin.image))
     }
 
     async fn notify_saved(&self, saved: &Pin, event: &Event) -> Result<()> {
