@@ -5,6 +5,7 @@ use std::path::Path;
 use ::jobs::JobContext;
 use async_trait::async_trait;
 use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use model::User;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,9 @@ impl SendMail {
         let from = Mailbox::new(Some(app.settings.site_title.clone()), address(&app.settings.mail_from)?);
         let to = Mailbox::new(Some(self.to_name.clone()), address(&self.to)?);
         let body = format!("{}\n\n-- \n{}\n{}\n", self.text, app.settings.site_title, app.settings.base_url);
-        Message::builder().from(from).to(to).subject(&self.subject).body(body).map_err(Error::internal)
+        // Without its type, a reader takes the text for ASCII.
+        let mail = Message::builder().from(from).to(to).subject(&self.subject).message_id(None).header(ContentType::TEXT_PLAIN);
+        mail.body(body).map_err(Error::internal)
     }
 }
 

@@ -113,6 +113,9 @@ async fn mail_lands_in_the_folder_and_its_links_work() {
     site.settle().await;
     let mails = site.mails();
     assert!(!mails.iter().any(|mail| mail.contains("nobody@example.org")));
+    for header in ["Content-Type: text/plain; charset=utf-8", "Message-ID: <", "Date: "] {
+        assert!(mails.iter().all(|mail| mail.contains(header)), "{header} is in every mail: {mails:#?}");
+    }
     let mail = mails.iter().find(|mail| mail.contains("Subject: Reset your password")).expect("a mail with a link");
     let token = mail.split("/reset?token=").nth(1).unwrap().split_whitespace().next().unwrap();
     assert_eq!(stranger.get(&format!("/reset?token={token}")).status, 200);

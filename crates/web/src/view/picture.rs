@@ -90,7 +90,8 @@ impl Person {
 
     /// Picks one of eight avatar colours, always the same one for the same person.
     pub fn hue(&self) -> u64 {
-        (self.id.as_u64() ^ (self.id.as_u64() >> 9)) % 8
+        // People differ in the high bits of their ids, by shard: Fibonacci hashing brings them down.
+        self.id.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61
     }
 }
 
