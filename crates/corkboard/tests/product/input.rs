@@ -166,3 +166,23 @@ async fn wrong_input_is_refused_with_a_message_and_writes_nothing() {
     assert_eq!(rows(&site).await, signed_in);
     site.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_are_no_forms_are_answered_with_a_page() {
+    let site = Site::start().await;
+    let ada = site.person("ada").await;
+    let mut page = site.browser(&ada);
+    for (path, content_type, body) in [
+        ("/board/new", "text/plain", "name=Lace"),
+        ("/board/new", "application/x-www-form-urlencoded", "name=a&name=b"),
+        ("/create", "multipart/form-data", "no boundary"),
+        ("/settings", "application/json", "{}"),
+    ] {
+        let answer = page.post_raw(path, content_type, body);
+        let text = answer.text();
+        assert_eq!(answer.status, 400, "{path} {content_type}: {text}");
+        assert!(text.contains("<html") && text.contains("can&#39;t be read"), "{path} {content_type}: {text}");
+    }
+    assert!(site.app.boards_of(&site.eyes(&ada).await, ada.id, Default::default(), &Default::default()).await.unwrap().items.is_empty());
+    site.finish().await;
+}

@@ -342,6 +342,11 @@ impl Browser {
         tokio::task::block_in_place(|| self.0.post_form(path, fields)).unwrap()
     }
 
+    /// Sends a body that no form would.
+    pub fn post_raw(&mut self, path: &str, content_type: &str, body: &str) -> Response {
+        tokio::task::block_in_place(|| self.0.send("POST", path, Some((content_type, body.as_bytes().to_vec())))).unwrap()
+    }
+
     pub fn upload(&mut self, path: &str, fields: &[(&str, &str)], file_name: &str, bytes: &[u8]) -> Response {
         let file = Upload { field: "file", file_name, content_type: "image/jpeg", bytes };
         tokio::task::block_in_place(|| self.0.post_multipart(path, fields, &[file])).unwrap()

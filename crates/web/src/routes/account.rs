@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use app::Error;
 use app::profiles::ProfileEdit;
 use axum::Router;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::address::At;
 use super::auth::form_errors;
+use super::form::Form;
 use super::settings::{changed, settings_frame};
 use crate::context::{Context, FlashNote, SESSION_COOKIE};
 use crate::limits::Category;

@@ -2,13 +2,14 @@
 
 use app::accounts::NewUser;
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use model::Invalid;
 use serde::Deserialize;
 
+use super::form::Form;
 use crate::context::{Context, FlashNote, SESSION_COOKIE, is_local_path};
 use crate::limits::Category;
 use crate::respond::{Answer, Told, frame, page, redirect, redirect_with, refused};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use app::boards::{BoardEdit, NewBoard};
 use app::{Error, What};
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::address::At;
 use super::auth::form_errors;
+use super::form::Form;
 use super::home::pin_cards;
 use super::organise;
 use super::social::came_from;

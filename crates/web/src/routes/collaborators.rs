@@ -2,7 +2,7 @@
 
 use app::{Error, What};
 use axum::Router;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use model::object::Role;
 use model::{BoardId, UserId};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::address::At;
 use super::auth::form_errors;
 use super::boards::{open, open_as};
+use super::form::Form;
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;

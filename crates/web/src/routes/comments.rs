@@ -2,7 +2,7 @@
 
 use app::{Error, What};
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::address::At;
+use super::form::Form;
 use super::home::ListQuery;
 use super::social::came_from;
 use crate::context::{Context, FlashNote};

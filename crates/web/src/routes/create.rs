@@ -3,7 +3,7 @@
 use app::pins::PinText;
 use app::{Error, PinView};
 use axum::Router;
-use axum::extract::{Form, Multipart, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -12,6 +12,7 @@ use model::BoardId;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::form::{Form, Multipart};
 use super::pin::{PlaceForm, board_choices};
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
@@ -68,7 +69,7 @@ struct Upload {
     text: PinText,
 }
 
-async fn read_upload(mut multipart: Multipart) -> app::Result<Upload> {
+async fn read_upload(mut multipart: axum::extract::Multipart) -> app::Result<Upload> {
     let broken =
         |error: axum::extract::multipart::MultipartError| Error::invalid("file", format!("The upload broke off: {}", error.body_text()));
     let mut upload = Upload::default();
@@ -106,7 +107,7 @@ async fn read_upload(mut multipart: Multipart) -> app::Result<Upload> {
     Ok(upload)
 }
 
-async fn create(State(web): State<Web>, context: Context, multipart: Multipart) -> Answer {
+async fn create(State(web): State<Web>, context: Context, Multipart(multipart): Multipart) -> Answer {
     context.viewer.require().told(&web, &context)?;
     let prepared = async {
         web.limit(&context, Category::Write)?;

@@ -10,6 +10,7 @@ pub mod comments;
 pub mod create;
 pub mod errors;
 pub mod explore;
+pub mod form;
 pub mod home;
 pub mod moderation;
 pub mod notifications;

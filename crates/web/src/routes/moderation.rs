@@ -4,7 +4,7 @@ use app::Error;
 use app::hydrate::PageRequest;
 use app::reports::{Decision, ReportView};
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use model::limits::PAGE_SIZE_MAX;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::address::At;
 use super::admin::admin_frame;
+use super::form::Form;
 use super::social::came_from;
 use crate::context::{Context, FlashNote};
 use crate::present;

@@ -4,7 +4,7 @@ use app::boards::NewBoard;
 use app::pins::{PinEdit, Place};
 use app::{Error, PinView};
 use axum::Router;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::address::At;
+use super::form::Form;
 use super::home::{ListQuery, pin_cards};
 use super::social::came_from;
 use crate::context::{Context, FlashNote};

@@ -2,7 +2,7 @@
 
 use app::{Error, What};
 use axum::Router;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::routing::get;
 use model::object::ReportReason;
 use model::{BoardId, CommentId, Id, Kind, PinId, User, UserId};
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::address::At;
 use super::auth::form_errors;
 use super::boards::open;
+use super::form::Form;
 use crate::context::Context;
 use crate::limits::Category;
 use crate::respond::{Answer, Told, frame, page, refused};

@@ -3,7 +3,7 @@
 use app::Error;
 use app::profiles::ProfileEdit;
 use axum::Router;
-use axum::extract::{Form, Multipart, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::address::At;
 use super::auth::form_errors;
+use super::form::{Form, Multipart};
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
@@ -57,7 +58,7 @@ struct ProfileForm {
     remove_picture: bool,
 }
 
-async fn read_profile(mut multipart: Multipart) -> app::Result<ProfileForm> {
+async fn read_profile(mut multipart: axum::extract::Multipart) -> app::Result<ProfileForm> {
     let broken =
         |error: axum::extract::multipart::MultipartError| Error::invalid("picture", format!("The upload broke off: {}", error.body_text()));
     let mut form = ProfileForm::default();
@@ -98,7 +99,7 @@ async fn profile_page(State(web): State<Web>, context: Context) -> Answer {
     profile_view(&web, &context, None, FormErrors::none()).await
 }
 
-async fn profile(State(web): State<Web>, context: Context, multipart: Multipart) -> Answer {
+async fn profile(State(web): State<Web>, context: Context, Multipart(multipart): Multipart) -> Answer {
     context.viewer.require().told(&web, &context)?;
     web.limit(&context, Category::Write).told(&web, &context)?;
     let form = match form_errors(read_profile(multipart).await).told(&web, &context)? {

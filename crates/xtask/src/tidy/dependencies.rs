@@ -68,6 +68,15 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// What a comment right above a dependency begins with that is there for its features alone.
+const EXCUSE: &str = "# Not called here:";
+
+fn is_excused(manifest: &str, dependency: &str) -> bool {
+    let lines: Vec<&str> = manifest.lines().collect();
+    let names = |line: &str| line.strip_prefix(dependency).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
+    lines.windows(2).any(|pair| pair[0].starts_with(EXCUSE) && names(pair[1]))
+}
+
 /// Names dependencies that no file of the crate mentions: they cost build time for nothing.
 fn unused(path: &Path, text: &str, table: &toml::Table, files: &[TextFile], findings: &mut Vec<Finding>) {
     let code: Vec<String> = files
@@ -81,7 +90,7 @@ fn unused(path: &Path, text: &str, table: &toml::Table, files: &[TextFile], find
             // Some packages name their library shorter: kamadak-exif is `exif`.
             let short = dependency.rsplit('-').next().unwrap_or(dependency);
             let is_used = code.iter().any(|code| [name.as_str(), short].iter().any(|word| has_name(code, word)));
-            if !is_used && !code.is_empty() {
+            if !is_used && !code.is_empty() && !is_excused(text, dependency) {
                 let what = format!("`{dependency}` is not used");
                 findings.push(Finding::warning(path, line_of(text, kind, dependency), what, "Take it out, it costs build time"));
             }
@@ -206,6 +215,8 @@ mod tests {
         let source = "//! It.\n\nuse exif::Tag;\n\n// url\n#[derive(serde::Serialize)]\nstruct CurlUrl;\n";
         let found = findings_of(&[("crates/media/Cargo.toml", manifest), ("crates/media/src/lib.rs", source)]);
         assert_eq!(found, ["crates/media/Cargo.toml:4: warning: `url` is not used. Take it out, it costs build time."]);
+        let excused = manifest.replace("url.", "# Not called here: for its features.\nurl.");
+        assert!(findings_of(&[("crates/media/Cargo.toml", &excused), ("crates/media/src/lib.rs", source)]).is_empty());
     }
 
     #[test]
