@@ -69,9 +69,6 @@ impl Default for Settings {
     }
 }
 
-/// Longer keys than this name nothing; storage refuses them.
-const NAME_BYTES_MAX: usize = 1_024;
-
 /// The application. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
@@ -114,7 +111,7 @@ impl App {
 
     /// Looks a unique name up. What can't be a name, because it is empty or too long, is nobody's.
     pub async fn name(&self, kind: NameKind, key: &str) -> Result<Option<storage::Name>> {
-        if key.is_empty() || key.len() > NAME_BYTES_MAX {
+        if key.is_empty() || key.len() > storage::NAME_KEY_BYTES_MAX {
             return Ok(None);
         }
         Ok(self.storage.name(kind, key).await?)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use model::id::Shard;
 use model::object::BoardOrder;
-use model::{Assoc, Board, Id, Pin, PinId, Stored};
+use model::{Assoc, Board, BoardId, Id, Pin, PinId, SectionId, Stored};
 use storage::Batch;
 
 use crate::compose::App;
@@ -64,6 +64,15 @@ pub fn pin_edges(pin: &Stored<Pin>, board: Option<&Stored<Board>>) -> Vec<EdgeWi
         wishes.push(EdgeWish::new(Assoc::PinHasSaves, parent, pin.id, at(counted)));
     }
     wishes
+}
+
+/// Returns the edges that must not be there at a place where a pin once was; those of where it is `now` stay.
+pub fn left_behind(pin: Id, board: Option<BoardId>, section: Option<SectionId>, now: Option<&Pin>) -> Vec<EdgeWish> {
+    let board = board.filter(|board| now.is_none_or(|pin| pin.board != *board));
+    let section = section.filter(|section| now.is_none_or(|pin| pin.section != Some(*section)));
+    let of_board = board.into_iter().flat_map(|board| ON_A_BOARD.map(|assoc| EdgeWish::new(assoc, board, pin, None)));
+    let of_section = section.map(|section| EdgeWish::new(Assoc::SectionHasPins, section, pin, None));
+    of_board.chain(of_section).collect()
 }
 
 impl Plan {

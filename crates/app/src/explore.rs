@@ -32,9 +32,7 @@ impl App {
             let page = self.feeds.public(PublicFeed::Everything, before, wanted).await?;
             before = page.entries.last().map(|entry| (entry.at, entry.pin)).or(before);
             let ids: Vec<Id> = page.entries.iter().map(|entry| entry.pin.id()).collect();
-            let mut found = self.hydrate(viewer, &ids, Strictness::Public).await?;
-            found.retain(|view| !view.pin.data.hidden);
-            views.extend(found);
+            views.extend(self.hydrate(viewer, &ids, Strictness::Public).await?);
             ended = ids.len() < wanted;
             if ended || views.len() > size {
                 break;
@@ -51,9 +49,7 @@ impl App {
         let mut views = Vec::with_capacity(size);
         while views.len() < size && from < ranking.len() {
             let ids = &ranking[from..ranking.len().min(from + size - views.len())];
-            let mut found = self.hydrate(viewer, ids, Strictness::Public).await?;
-            found.retain(|view| !view.pin.data.hidden);
-            views.extend(found);
+            views.extend(self.hydrate(viewer, ids, Strictness::Public).await?);
             from += ids.len();
         }
         let more = from < ranking.len() && !views.is_empty();

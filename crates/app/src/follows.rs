@@ -160,13 +160,7 @@ impl App {
 
     /// Says whether one of the two has blocked the other.
     pub async fn is_blocked(&self, a: UserId, b: UserId) -> Result<bool> {
-        match self.feeds.blocked(a, b).await {
-            Ok(blocked) => Ok(blocked),
-            Err(error) => {
-                without_feeds(&error);
-                self.is_blocked_in_storage(a, b).await
-            }
-        }
+        Ok(self.are_blocked(a, &[b]).await?[0])
     }
 
     /// Says of each of `others` whether one of the two has blocked the other; same order and length.
@@ -178,15 +172,11 @@ impl App {
         without_feeds(&error);
         let mut blocked = Vec::with_capacity(others.len());
         for other in others {
-            blocked.push(self.is_blocked_in_storage(me, *other).await?);
+            let there = self.storage.edges(Assoc::UserBlocksUsers, me.id(), &[other.id()]).await?;
+            let back = self.storage.edges(Assoc::UserBlocksUsers, other.id(), &[me.id()]).await?;
+            blocked.push(there[0].is_some() || back[0].is_some());
         }
         Ok(blocked)
-    }
-
-    async fn is_blocked_in_storage(&self, a: UserId, b: UserId) -> Result<bool> {
-        let (there, back) = ([b.id()], [a.id()]);
-        let there = self.storage.edges(Assoc::UserBlocksUsers, a.id(), &there).await?;
-        Ok(there[0].is_some() || self.storage.edges(Assoc::UserBlocksUsers, b.id(), &back).await?[0].is_some())
     }
 
     /// Says whether `who` has blocked `whom`.

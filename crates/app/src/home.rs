@@ -8,6 +8,7 @@
 //!
 //! The feed never ends falsely: what memory does not hold comes from storage, and a page is filled until there is nothing older.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use feeds::{PinFacts, Reason, Target};
@@ -105,7 +106,6 @@ impl App {
     async fn present_candidates(&self, viewer: &Viewer, candidates: &[feeds::Entry]) -> Result<Vec<PinView>> {
         let ids: Vec<Id> = candidates.iter().map(|entry| entry.pin.id()).collect();
         let mut views = self.hydrate(viewer, &ids, Strictness::Public).await?;
-        views.retain(|view| !view.pin.data.hidden);
         for view in &mut views {
             view.reason = candidates.iter().find(|entry| entry.pin.id() == view.pin.id).map(|entry| entry.reason);
         }
@@ -141,8 +141,8 @@ impl App {
         }
         let (mut entries, mut seen) = (Vec::new(), HashSet::new());
         let left_out: HashSet<Id> = self.edge_ends(Assoc::UserLeavesOutBoards, user).await?.into_iter().collect();
-        let muted: HashSet<Id> = self.edge_ends(Assoc::UserMutesUsers, user).await?.into_iter().collect();
-        let mut hidden: HashMap<UserId, bool> = HashMap::new();
+        let muted = self.edge_ends(Assoc::UserMutesUsers, user).await?;
+        let mut hidden: HashMap<Id, bool> = muted.into_iter().map(|other| (other, true)).collect();
         let mut last = None;
         while entries.len() < limit {
             let Some((edge, source, exhausted)) = merged.pop() else { return Ok((entries, None)) };
@@ -161,14 +161,9 @@ impl App {
             let Some(stored) = self.object::<model::Pin>(pin).await? else { continue };
             let data = &stored.data;
             let own = data.owner == user;
-            let owner = data.owner;
-            let is_hidden = match hidden.get(&owner) {
-                Some(known) => *known,
-                None => {
-                    let found = muted.contains(&owner.id()) || self.is_blocked(user, owner).await?;
-                    hidden.insert(owner, found);
-                    found
-                }
+            let is_hidden = match hidden.entry(data.owner.id()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(self.is_blocked(user, data.owner).await?),
             };
             let outside = matches!(reason, Reason::Person(_)) && left_out.contains(&data.board.id());
             if !own && !is_hidden && !outside && stored.active && data.trashed_at.is_none() && self.board_travels(data.board).await? {

@@ -119,7 +119,7 @@ pub mod lists {
 /// Which pins a list shows to others than those on the board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Strictness {
-    /// Lists that are the same for everybody: public boards only.
+    /// Lists that are the same for everybody: public boards only, and nothing that was taken down.
     Public,
     /// Lists: public boards, and boards the viewer is on.
     Listed,
@@ -142,7 +142,8 @@ impl App {
         let views = pins.into_iter().filter_map(|pin| {
             let board = boards.get(&pin.data.board.id())?.clone();
             let owner = owners.get(&pin.data.owner.id())?.clone();
-            let shown = may(&board, viewer) && stands(&owner) && !blocked.contains(&owner.id);
+            let taken_down = pin.data.hidden && strictness == Strictness::Public;
+            let shown = may(&board, viewer) && !taken_down && stands(&owner) && !blocked.contains(&owner.id);
             shown.then_some(PinView { pin, board, owner, reason: None })
         });
         Ok(views.collect())
@@ -227,13 +228,7 @@ impl App {
                 break;
             }
         }
-        let last = items.len() <= size;
-        let mut page = page_of(items, size, lists::of_assoc(assoc));
-        if last && !ended {
-            // Given up, not ended: the next page goes on from here.
-            page.bookmark = given_up(assoc, after);
-        }
-        Ok(page)
+        Ok(filled_page(items, size, assoc, after.filter(|_| !ended)))
     }
 
     /// Reads a page of people along an association.
@@ -261,12 +256,7 @@ impl App {
                 break;
             }
         }
-        let last = items.len() <= size;
-        let mut page = page_of(items, size, lists::of_assoc(assoc));
-        if last && !ended {
-            page.bookmark = given_up(assoc, after);
-        }
-        Ok(page)
+        Ok(filled_page(items, size, assoc, after.filter(|_| !ended)))
     }
 }
 
@@ -275,9 +265,13 @@ pub fn stands(user: &Stored<User>) -> bool {
     user.active && !user.data.suspended && !user.data.deleting
 }
 
-/// Returns the bookmark of a list that goes on behind where the look for more was given up.
-fn given_up(assoc: Assoc, after: Option<(i64, Id)>) -> Option<String> {
-    after.map(|(position, id)| Bookmark { list: lists::of_assoc(assoc), position, id: id.as_u64() }.encode())
+/// Cuts what was collected along an association to a page. `given_up`: the look for more was given up there, and did not come to an end,
+/// so that the next page goes on from there.
+fn filled_page<T>(items: Vec<(Edge, T)>, size: usize, assoc: Assoc, given_up: Option<(i64, Id)>) -> Page<T> {
+    let list = lists::of_assoc(assoc);
+    let mut page = page_of(items, size, list);
+    page.bookmark = page.bookmark.or_else(|| given_up.map(|(position, id)| Bookmark { list, position, id: id.as_u64() }.encode()));
+    page
 }
 
 /// Cuts what was collected to a page and makes the bookmark of the next one.

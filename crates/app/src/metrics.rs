@@ -30,11 +30,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(MAILS_SENT_TOTAL, "Mails that left, or were written to the mail folder."),
     Metric::counter(CACHE_CLEARED_TOTAL, "Times that everything cached was forgotten because another process had written to storage."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("app", super::METRICS), Vec::<String>::new());
-    }
-}

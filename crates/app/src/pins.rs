@@ -11,7 +11,7 @@ use serde_json::json;
 use storage::Condition;
 
 use crate::compose::App;
-use crate::edges::{EdgeWish, ON_A_BOARD, pin_edges};
+use crate::edges::{left_behind, pin_edges};
 use crate::error::{Error, Result, What};
 use crate::hydrate::PinView;
 use crate::pictures::StoredPicture;
@@ -242,7 +242,7 @@ impl App {
             subjects,
             old,
         ));
-        plan.wish(&left_behind(before.id, &before.data, &after.data));
+        plan.wish(&left_behind(before.id, Some(before.data.board), before.data.section, Some(&after.data)));
         plan.wish(&pin_edges(&after, Some(board)));
         self.carry_out(plan).await?;
         Ok(())
@@ -279,16 +279,4 @@ impl App {
 /// Returns the unique name of what `owner` made of a source.
 pub fn source_key(owner: UserId, key: &str) -> String {
     format!("{owner}/{key}")
-}
-
-/// Returns the edges of the old place that a pin leaves when it moves.
-pub fn left_behind(id: Id, before: &Pin, after: &Pin) -> Vec<EdgeWish> {
-    let mut wishes = Vec::new();
-    if before.board != after.board {
-        wishes.extend(ON_A_BOARD.map(|assoc| EdgeWish::new(assoc, before.board, id, None)));
-    }
-    if let Some(section) = before.section.filter(|section| after.section != Some(*section)) {
-        wishes.push(EdgeWish::new(Assoc::SectionHasPins, section, id, None));
-    }
-    wishes
 }

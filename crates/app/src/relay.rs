@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use runtime::Shutdown;
-use tokio::time::MissedTickBehavior;
 
 use crate::compose::App;
 use crate::error::Result;
@@ -17,8 +16,7 @@ impl App {
     /// Moves events until shutdown. Woken by commits of this process and of others.
     pub async fn run_relay(&self, shutdown: Shutdown) -> Result<()> {
         let mut commits = self.storage.watch();
-        let mut rounds = tokio::time::interval(GATHER);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = runtime::paced(GATHER);
         loop {
             rounds.tick().await;
             commits.borrow_and_update();

@@ -24,11 +24,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(ENGINE_ERRORS_TOTAL, "Calls of the second level that failed; they counted as misses."),
     Metric::gauge(BYTES, "Bytes of the objects in memory, estimated."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("cache", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -29,6 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_in_order() {
+        for (name, metrics) in CRATES {
+            assert_eq!(Metric::problems(name, metrics), Vec::<String>::new());
+        }
+    }
+
+    #[test]
     fn the_page_lists_every_metric_and_no_other() {
         let page = include_str!("../../../docs/metrics.md");
         let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Topic;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::Interval;
 
 use crate::error::{Error, Result};
 use crate::events::{Effect, Events, PARTITION, call};
@@ -31,8 +31,7 @@ pub struct Consumer {
 impl Consumer {
     pub(crate) fn new(events: Events, group: String, topic: Topic, position: i64) -> Consumer {
         let written = events.watch();
-        let mut rounds = tokio::time::interval(GATHER);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let rounds = runtime::paced(GATHER);
         Consumer { events, group, topic, position, written, rounds, has_more: false }
     }
 

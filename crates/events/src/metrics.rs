@@ -24,11 +24,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(CONSUMED_TOTAL, "Records handed to consumers, by group and topic."),
     Metric::gauge(LAG_RECORDS, "Records that a group has not committed, by group and topic; set when asked for."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("events", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -8,7 +8,9 @@ use runtime::SharedClock;
 
 use crate::engine::{Change, Engine, MemoryEngine};
 use crate::error::{Error, Result};
-use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Stats, Target, TargetKind};
+use crate::facts::{
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+};
 use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX};
 use crate::metrics as names;
 
@@ -126,28 +128,27 @@ impl Feeds {
 
     /// Tells whether one of the two blocked the other, whichever.
     pub async fn blocked(&self, user: UserId, other: UserId) -> Result<bool> {
-        let relations = self.call("relations", self.engine.relations(user, vec![other])).await?;
-        Ok(relations.first().is_some_and(|relation| relation.blocked))
+        Ok(self.blocked_among(user, &[other]).await?.first().copied().unwrap_or_default())
     }
 
     /// Tells whether the user muted the other.
     pub async fn muted(&self, user: UserId, other: UserId) -> Result<bool> {
-        let relations = self.call("relations", self.engine.relations(user, vec![other])).await?;
-        Ok(relations.first().is_some_and(|relation| relation.muted))
+        Ok(self.relations(user, &[other]).await?.first().is_some_and(|relation| relation.muted))
     }
 
     /// Tells of each other whether one of the two blocked the other; same order and length.
     pub async fn blocked_among(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
-        check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
-        let relations = self.call("relations", self.engine.relations(user, others.to_vec())).await?;
-        Ok(relations.into_iter().map(|relation| relation.blocked).collect())
+        Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked).collect())
     }
 
     /// Tells of each other whether the user wants to see nothing of them: blocked either way, or muted. Same order and length.
     pub async fn hidden(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
+        Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked || relation.muted).collect())
+    }
+
+    async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
         check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
-        let relations = self.call("relations", self.engine.relations(user, others.to_vec())).await?;
-        Ok(relations.into_iter().map(|relation| relation.blocked || relation.muted).collect())
+        self.call("relations", self.engine.relations(user, others.to_vec())).await
     }
 
     /// Counts followers and follows of one person, exactly.

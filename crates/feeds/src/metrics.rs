@@ -26,11 +26,3 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge(SNAPSHOT_BYTES, "Size of the last snapshot."),
     Metric::counter(SWEPT_PINS_TOTAL, "Pins forgotten because no list held them any more."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("feeds", super::METRICS), Vec::<String>::new());
-    }
-}

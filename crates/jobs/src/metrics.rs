@@ -31,11 +31,3 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(CALL_SECONDS, "Time of one call of the engine, by call."),
     Metric::counter(FAILURES_TOTAL, "Calls of the engine that failed, by call."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("jobs", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -28,11 +28,3 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(FETCH_SECONDS, "Time to fetch one foreign URL over all of its redirects."),
     Metric::counter(FETCHED_BYTES_TOTAL, "Bytes fetched from foreign URLs, after decompression."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("media", super::METRICS), Vec::<String>::new());
-    }
-}

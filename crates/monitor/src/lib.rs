@@ -17,7 +17,6 @@ use events::Events;
 use model::{Event, EventKind, Timestamp, Topic};
 use parking_lot::Mutex;
 use runtime::{SharedClock, Shutdown};
-use tokio::time::MissedTickBehavior;
 
 use crate::rates::Rates;
 
@@ -67,8 +66,7 @@ impl Monitor {
         // A plain reader, no consumer group: what is only counted need not be kept for it.
         let mut appended = events.watch();
         let mut after = events.end(topic).await?;
-        let mut rounds = tokio::time::interval(GATHER);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = runtime::paced(GATHER);
         loop {
             rounds.tick().await;
             appended.borrow_and_update();

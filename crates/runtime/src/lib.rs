@@ -5,6 +5,7 @@
 //! random.rs      secrets, event ids, chance
 //! supervisor.rs  named tasks: restarted when they fail, drained on shutdown
 //! health.rs      each part's state, as /readyz and `status` show it
+//! pace.rs        rounds of work that gather under load
 //! retry.rs       exponential back-off with jitter
 //! metric.rs      what a metric is; metrics.rs lists this crate's own
 //! telemetry.rs   logs and metrics
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod health;
 pub mod metric;
 mod metrics;
+pub mod pace;
 pub mod random;
 pub mod retry;
 pub mod supervisor;
@@ -23,6 +25,7 @@ pub use clock::{SharedClock, SystemClock};
 pub use health::{Health, PartState};
 pub use metric::{Metric, MetricKind};
 pub use metrics::METRICS;
+pub use pace::paced;
 pub use random::{new_event_id, random_bytes, random_u64};
 pub use retry::Backoff;
 pub use supervisor::{Shutdown, Supervisor};

@@ -50,7 +50,7 @@ impl Metric {
         }
     }
 
-    /// Returns what is wrong with the names in a crate's list: for a test beside the list.
+    /// Returns what is wrong with the names in a crate's list: for a test.
     pub fn problems(crate_name: &str, metrics: &[Metric]) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, metric) in metrics.iter().enumerate() {

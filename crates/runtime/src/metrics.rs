@@ -6,11 +6,3 @@ pub(crate) const TASK_FAILURES_TOTAL: &str = "runtime_task_failures_total";
 
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[Metric::counter(TASK_FAILURES_TOTAL, "Background tasks that failed and were started again, by `task`.")];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(crate::Metric::problems("runtime", super::METRICS), Vec::<String>::new());
-    }
-}

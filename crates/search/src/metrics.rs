@@ -20,11 +20,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(COMMIT_FAILURES_TOTAL, "Commits that failed and are tried again, by reason."),
     Metric::gauge(PENDING_CHANGES, "Documents put or removed that wait for their commit."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("search", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -12,11 +12,3 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(GROUP_WRITES, "Writes that shared one COMMIT and so one fsync."),
     Metric::counter(COMMIT_FAILURES_TOTAL, "Transactions that could not be begun or committed."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("sqlite", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -16,11 +16,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(IDS_RESERVED_TOTAL, "Ids reserved in the engine, used or not."),
     Metric::counter(CLAIMS_SWEPT_TOTAL, "Unconfirmed claims of names that were freed because their owner does not exist."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("storage", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -16,11 +16,3 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(CROSS_SITE_WRITES_REFUSED_TOTAL, "Writes that another site's page sent."),
     Metric::counter(API_PANICS_TOTAL, "Handlers of the API that panicked; the client got a 500."),
 ];
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_in_order() {
-        assert_eq!(runtime::Metric::problems("web", super::METRICS), Vec::<String>::new());
-    }
-}

@@ -30,8 +30,7 @@ impl App {
                 consumer.seek(end);
             }
         }
-        let mut snapshot_at = tokio::time::interval(SNAPSHOT_EVERY);
-        snapshot_at.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut snapshot_at = runtime::paced(SNAPSHOT_EVERY);
         let mut written = self.feeds.restored_offset();
         loop {
             tokio::select! {

@@ -6,7 +6,7 @@ use runtime::Shutdown;
 
 use crate::collaborators::collaborator_edges;
 use crate::compose::App;
-use crate::edges::{EdgeWish, ON_A_BOARD};
+use crate::edges::{EdgeWish, left_behind};
 use crate::error::Result;
 use crate::follows::end_of_following;
 use crate::jobs;
@@ -90,15 +90,7 @@ impl App {
     async fn leave_old_place(&self, id: PinId, now: Option<&Pin>, event: &Event) -> Result<()> {
         let old_board = event.data["old_board"].as_str().and_then(|text| text.parse::<BoardId>().ok());
         let old_section = event.data["old_section"].as_str().and_then(|text| text.parse::<SectionId>().ok());
-        let mut wishes = Vec::new();
-        if let Some(board) = old_board.filter(|board| now.is_none_or(|pin| pin.board != *board)) {
-            wishes.extend(ON_A_BOARD.map(|assoc| EdgeWish::new(assoc, board, id, None)));
-        }
-        if let Some(section) = old_section.filter(|section| now.is_none_or(|pin| pin.section != Some(*section))) {
-            wishes.push(EdgeWish::new(Assoc::SectionHasPins, section, id, None));
-        }
-        self.mend_edges(&wishes).await?;
-        Ok(())
+        self.mend_edges(&left_behind(id.id(), old_board, old_section, now)).await.map(drop)
     }
 
     async fn mend_topics(&self, id: PinId, pin: &Pin, listed: bool, event: &Event) -> Result<()> {
