@@ -47,11 +47,12 @@ impl App {
     /// Moves the oldest events. Returns how many.
     pub async fn relay_step(&self) -> Result<usize> {
         let waiting = self.storage.outbox(STEP).await?;
-        let Some((through, _)) = waiting.last() else { return Ok(0) };
-        let through = *through;
-        let events: Vec<_> = waiting.into_iter().map(|(_, event)| event).collect();
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        let (positions, events): (Vec<i64>, Vec<_>) = waiting.into_iter().unzip();
         self.events.append(&events).await?;
-        self.storage.outbox_forget(through).await?;
+        self.storage.outbox_forget(&positions).await?;
         metrics::counter!(crate::metrics::EVENTS_RELAYED_TOTAL).increment(events.len() as u64);
         Ok(events.len())
     }

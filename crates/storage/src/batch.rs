@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Op;
 use crate::error::Error;
+use crate::row::Commit;
 
 /// What must hold for a batch to be written. Checked first, inside the transaction; each id that is asked about (of an edge its
 /// *from* end) must be on the batch's shard.
@@ -35,6 +36,9 @@ pub struct Written {
     /// True when the answer is that of an earlier write with the same idempotency key.
     #[serde(default)]
     pub replayed: bool,
+    /// Where the write stands in its server's history, for [`crate::Storage::after`]. `None` on engines without replicas, and for replays.
+    #[serde(skip)]
+    pub commit: Option<Commit>,
 }
 
 /// A batch in the making. What is wrong with it is said when it is written.

@@ -3,13 +3,15 @@
 //! Each call either does what it says or fails with what is known: `Unavailable` (nothing happened), `Unknown` (a write that may
 //! have happened), `Conflict`, `NotFound` (a write that was refused as a whole), `Corrupt`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use model::{Assoc, Event, Id, Kind, NameKind, Shard, Timestamp, UserId};
 
 use crate::audit::AuditRow;
 use crate::batch::{Condition, Written};
 use crate::error::Result;
-use crate::row::{Edge, Name, Range, Row, StaleClaim};
+use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 
 pub(crate) mod faulty;
 pub(crate) mod sqlite;
@@ -97,11 +99,17 @@ pub trait Engine: Send + Sync + 'static {
     /// Lists rows of one kind by id, ascending, inactive ones included.
     async fn scan(&self, kind: Kind, after: Option<Id>, limit: usize) -> Result<Vec<Row>>;
 
-    /// Lists events as (position, JSON), oldest first. Positions only grow, in the order of the commits.
+    /// Lists events as (position, JSON), oldest first. Positions only grow, per shard in the order of the commits.
     async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>>;
 
-    /// Removes events up to and including a position. Idempotent.
-    async fn outbox_forget(&self, through: i64) -> Result<()>;
+    /// Removes the events at these positions, and no others: one with a smaller position may commit later. Idempotent.
+    async fn outbox_forget(&self, positions: &[i64]) -> Result<()>;
+
+    /// Returns an engine on the same store whose reads need not be fresher than this, so that they can come from replicas. `None`
+    /// when there are none: then every read is the freshest anyway.
+    fn view(&self, _freshness: &Freshness) -> Option<Arc<dyn Engine>> {
+        None
+    }
 
     /// Returns a receiver that changes after commits, those of other processes included.
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;

@@ -45,6 +45,24 @@ impl Range {
     }
 }
 
+/// How fresh reads must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// A read may tell what was true this many milliseconds ago. 0: what is true now.
+    pub at_most_stale_ms: u64,
+    /// Writes that it must have seen, however stale it may be otherwise: one's own.
+    pub after: Vec<Commit>,
+}
+
+/// Where in a server's history a write stands: what a replica must have applied to show it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Commit {
+    /// The server's number in the shard map.
+    pub server: u16,
+    /// A global transaction id in the words of that server.
+    pub gtid: String,
+}
+
 /// Who holds a unique name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {

@@ -20,16 +20,16 @@ use crate::refusal::{
     check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_shard, idempotency,
     owner_in_key,
 };
-use crate::row::{Edge, Name, Range, Row, Stats};
+use crate::row::{Edge, Freshness, Name, Range, Row, Stats};
 
 /// The system of record. Clones share everything.
 #[derive(Clone)]
 pub struct Storage {
+    engine: Arc<dyn Engine>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    engine: Arc<dyn Engine>,
     clock: SharedClock,
     ids: Ids,
 }
@@ -53,7 +53,7 @@ impl Storage {
 
     /// Puts the front before an engine.
     pub fn with_engine(engine: Arc<dyn Engine>, clock: SharedClock) -> Storage {
-        Storage { shared: Arc::new(Shared { engine, clock, ids: Ids::default() }) }
+        Storage { engine, shared: Arc::new(Shared { clock, ids: Ids::default() }) }
     }
 
     /// Returns an id that nobody had or will have. Usually from memory; now and then after one durable reservation.
@@ -181,9 +181,28 @@ impl Storage {
         events.into_iter().map(decode).collect()
     }
 
-    /// Forgets events up to and including a position, once the log has them.
-    pub async fn outbox_forget(&self, positions_through: i64) -> Result<()> {
-        writing("outbox_forget", self.engine().outbox_forget(positions_through)).await
+    /// Forgets the events at these positions, once the log has them.
+    pub async fn outbox_forget(&self, positions: &[i64]) -> Result<()> {
+        check_limit(positions.len())?;
+        writing("outbox_forget", self.engine().outbox_forget(positions)).await
+    }
+
+    /// Returns the same store for readers who don't need the newest: what its reads tell was true at most `ms` milliseconds ago, and
+    /// may come from a replica. Writes go where they always go.
+    pub fn at_most_stale(&self, ms: u64) -> Storage {
+        self.viewed(Freshness { at_most_stale_ms: ms, after: Vec::new() })
+    }
+
+    /// Returns the same store for somebody who has just written: reads may be `ms` milliseconds old, but they have seen these writes.
+    pub fn after<'a>(&self, ms: u64, writes: impl IntoIterator<Item = &'a Written>) -> Storage {
+        self.viewed(Freshness { at_most_stale_ms: ms, after: writes.into_iter().filter_map(|written| written.commit.clone()).collect() })
+    }
+
+    fn viewed(&self, freshness: Freshness) -> Storage {
+        match self.engine().view(&freshness) {
+            Some(engine) => Storage { engine, shared: self.shared.clone() },
+            None => self.clone(),
+        }
     }
 
     /// Returns a receiver that changes after commits, those of other processes on the same file included.
@@ -286,7 +305,7 @@ impl Storage {
     }
 
     fn engine(&self) -> &dyn Engine {
-        &*self.shared.engine
+        &*self.engine
     }
 
     fn now(&self) -> Timestamp {

@@ -24,10 +24,14 @@ pub(super) async fn the_outbox_keeps_order_and_forgets(place: Place) {
     assert_eq!(all[0].1, event("e0"));
     assert!(all.is_sorted_by(|a, b| a.0 < b.0));
     assert_eq!(storage.outbox(2).await.expect("a read"), all[..2]);
-    storage.outbox_forget(all[2].0).await.expect("a forgetting");
-    storage.outbox_forget(all[2].0).await.expect("the same again");
+    let positions = |events: &[(i64, Event)]| events.iter().map(|(position, _)| *position).collect::<Vec<_>>();
+    storage.outbox_forget(&positions(&all[..3])).await.expect("a forgetting");
+    storage.outbox_forget(&positions(&all[..3])).await.expect("the same again");
     assert_eq!(storage.outbox(10).await.expect("a read"), all[3..]);
-    storage.outbox_forget(all[4].0).await.expect("a forgetting");
+    // Exactly these: what has a smaller position and comes later must not go unseen.
+    storage.outbox_forget(&[all[4].0]).await.expect("a forgetting");
+    assert_eq!(storage.outbox(10).await.expect("a read"), all[3..4]);
+    storage.outbox_forget(&[all[3].0]).await.expect("a forgetting");
     // Positions are never used again, not even after everything was forgotten.
     drop(storage);
     let storage = place.open();

@@ -170,8 +170,8 @@ impl Engine for Faulty {
         self.read(self.inner.outbox(limit)).await
     }
 
-    async fn outbox_forget(&self, through: i64) -> Result<()> {
-        Faulty::write(self, self.inner.outbox_forget(through)).await
+    async fn outbox_forget(&self, positions: &[i64]) -> Result<()> {
+        Faulty::write(self, self.inner.outbox_forget(positions)).await
     }
 
     fn watch(&self) -> tokio::sync::watch::Receiver<u64> {

@@ -132,8 +132,9 @@ impl Engine for SqliteEngine {
         self.read(limit <= ROWS_NOW_MAX, move |connection| read::outbox(connection, limit)).await
     }
 
-    async fn outbox_forget(&self, through: i64) -> Result<()> {
-        Ok(self.file.write(move |connection| write::outbox_forget(connection, through)).await?)
+    async fn outbox_forget(&self, positions: &[i64]) -> Result<()> {
+        let positions = positions.to_vec();
+        Ok(self.file.write(move |connection| write::outbox_forget(connection, &positions)).await?)
     }
 
     fn watch(&self) -> tokio::sync::watch::Receiver<u64> {

@@ -243,8 +243,9 @@ fn remember(connection: &Connection, batch: &Prepared, idempotency: &Idempotency
     Ok(())
 }
 
-pub(super) fn outbox_forget(connection: &Connection, through: i64) -> Result<()> {
-    connection.prepare_cached("DELETE FROM outbox WHERE position <= ?1")?.execute([through])?;
+pub(super) fn outbox_forget(connection: &Connection, positions: &[i64]) -> Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
+    positions.iter().try_for_each(|position| statement.execute([position]).map(drop))?;
     Ok(())
 }
 
