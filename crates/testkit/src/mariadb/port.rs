@@ -2,9 +2,16 @@
 //!
 //! They lie below those that the kernel gives to outgoing connections, and a lock on a file of the port's name keeps other tests away.
 
-use std::{fs::File, net::TcpListener, path::PathBuf};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
+
+use super::software::own_uid;
 
 /// Most kernels give outgoing connections ports from 32,768 on; well-known servers lie below 15,000.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
@@ -12,6 +19,7 @@ const PORTS: std::ops::Range<u16> = 15_000..32_000;
 /// A port of 127.0.0.1 that no other test takes.
 pub(super) struct Port {
     pub number: u16,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -23,21 +31,35 @@ impl Port {
         let first = std::process::id().wrapping_mul(101) % count;
         for step in 0..count {
             let number = PORTS.start + ((first + step) % count) as u16;
-            // One that can't be opened is another user's.
-            let Ok(lock) = File::create(folder.join(number.to_string())) else { continue };
-            if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Ok(Port { number, _lock: lock });
+            let path = folder.join(number.to_string());
+            if TcpListener::bind(("127.0.0.1", number)).is_ok()
+                && let Some(lock) = locked(&path)
+            {
+                return Ok(Port { number, path, _lock: lock });
             }
         }
         anyhow::bail!("none of the ports {PORTS:?} is free");
     }
 }
 
+impl Drop for Port {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Locks a file that has this name; `None` when another test has it.
+fn locked(path: &Path) -> Option<File> {
+    let lock = File::create(path).ok()?;
+    lock.try_lock().ok()?;
+    // Whoever had it may have removed it between the two lines above: then the lock is on a file that nobody else will find.
+    let is_it = fs::metadata(path).is_ok_and(|named| lock.metadata().is_ok_and(|held| held.ino() == named.ino()));
+    is_it.then_some(lock)
+}
+
 fn folder() -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::MetadataExt as _;
-    let uid = std::fs::metadata("/proc/self").context("reading /proc/self")?.uid();
-    let folder = std::env::temp_dir().join(format!("corkboard-ports-{uid}"));
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let folder = std::env::temp_dir().join(format!("corkboard-ports-{}", own_uid()?));
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -47,8 +69,12 @@ mod tests {
 
     #[test]
     fn a_reserved_port_is_not_given_twice_and_can_be_listened_on() {
-        let [first, second] = [Port::reserve().unwrap(), Port::reserve().unwrap()];
+        let (first, second) = (Port::reserve().unwrap(), Port::reserve().unwrap());
         assert_ne!(first.number, second.number);
         TcpListener::bind(("127.0.0.1", first.number)).unwrap();
+        assert!(locked(&first.path).is_none());
+        let path = first.path.clone();
+        drop(first);
+        assert!(!path.exists());
     }
 }

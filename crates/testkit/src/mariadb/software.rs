@@ -21,6 +21,8 @@ pub(super) struct Software {
     pub setpriv: Option<PathBuf>,
     /// Whom to become; `None` for those who are not root and stay who they are.
     pub account: Option<Account>,
+    /// As whom the server runs.
+    pub uid: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +45,18 @@ pub(super) fn path_of(name: &str) -> anyhow::Result<PathBuf> {
     program::find(name).with_context(|| format!("{name} is not installed; as root: apt-get install mariadb-server"))
 }
 
+/// The user that runs this: the owner of its own process folder.
+pub(super) fn own_uid() -> anyhow::Result<u32> {
+    Ok(std::fs::metadata("/proc/self").context("reading /proc/self")?.uid())
+}
+
 impl Software {
     pub fn find() -> anyhow::Result<Software> {
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-        let account = if is_root { Some(Account::of(SERVER_USER)?) } else { None };
-        Ok(Software { server: path_of("mariadbd")?, install: path_of("mariadb-install-db")?, setpriv: program::find("setpriv"), account })
+        let own = own_uid()?;
+        let account = if own == 0 { Some(Account::of(SERVER_USER)?) } else { None };
+        let uid = account.map_or(own, |account| account.uid);
+        let (server, install) = (path_of("mariadbd")?, path_of("mariadb-install-db")?);
+        Ok(Software { server, install, setpriv: program::find("setpriv"), account, uid })
     }
 
     /// Prepares a command line of the server that becomes another user and dies with its parent where that is possible.

@@ -1,8 +1,8 @@
 //! The data folder that every private server starts from a copy of. Making one takes half a second, copying it some milliseconds.
 //!
 //! ```text
-//! target/mariadb-template.lock     whoever makes a template holds it
-//! target/mariadb-template-HASH/    complete once it has this name; HASH is of the program and of the users below
+//! target/mariadb-template-HASH.lock    whoever makes the template holds it
+//! target/mariadb-template-HASH/        complete once it has this name; HASH is of the program, its user and the users below
 //! ```
 
 use std::{
@@ -37,11 +37,12 @@ GRANT REPLICATION SLAVE ON *.* TO repl@127.0.0.1;
 /// Gives the template's path; makes it when it is not there.
 pub(super) fn provide(software: &Software) -> anyhow::Result<PathBuf> {
     let parent = program::target_folder().unwrap_or_else(std::env::temp_dir);
-    let path = parent.join(format!("mariadb-template-{:016x}", recipe(software)?));
+    let name = format!("mariadb-template-{:016x}", recipe(software)?);
+    let path = parent.join(&name);
     if path.is_dir() {
         return Ok(path);
     }
-    let lock_path = parent.join("mariadb-template.lock");
+    let lock_path = parent.join(format!("{name}.lock"));
     let lock = File::create(&lock_path).with_context(|| format!("creating {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("locking {}", lock_path.display()))?;
     if path.is_dir() {
@@ -67,7 +68,7 @@ fn recipe(software: &Software) -> anyhow::Result<u64> {
     let program = fs::metadata(&software.server).with_context(|| format!("looking at {}", software.server.display()))?;
     let mut hasher = DefaultHasher::new();
     (&software.server, program.len(), program.modified()?).hash(&mut hasher);
-    (USERS, FAST_LOG_MIB, software.account.map(|account| account.uid)).hash(&mut hasher);
+    (USERS, FAST_LOG_MIB, software.uid).hash(&mut hasher);
     Ok(hasher.finish())
 }
 

@@ -179,6 +179,9 @@ fn a_server_dies_with_the_process_that_started_it() -> anyhow::Result<()> {
         None | Some('Z' | 'X') => Ok(()),
         Some(state) => Err(format!("state {state}")),
     });
+    if ended.is_err() {
+        testkit::site::send_signal(pid, "KILL")?;
+    }
     // Whoever starts a server a minute later would remove it; this test need not leave it for that long.
     std::fs::remove_dir_all(data.parent().context("a folder at the root")?)?;
     ensure!(was_alive, "the server was not there");
