@@ -13,7 +13,7 @@
 //! histogram.rs  latencies in logarithmic buckets
 //! figure.rs     one JSON object per measured figure, and the table of them
 //! calibrate.rs  how fast this machine is just now
-//! procfs.rs     CPU time and resident memory of a process
+//! procfs.rs     CPU time, resident memory and threads of a process
 //! program.rs    finding programs of the machine
 //! random.rs     chance that can be replayed from a seed
 //! skip.rs       skipping loudly, or failing when nothing may be skipped

@@ -41,7 +41,7 @@ pub use options::Options;
 pub use shared::{SHARED_VARIABLE, Shared, shared, shared_options};
 pub use software::missing;
 
-use crate::{Proxy, site::send_signal, skip, wait_for};
+use crate::{Proxy, procfs, site::send_signal, skip, wait_for};
 use folder::Folder;
 use port::Port;
 use software::Software;
@@ -52,6 +52,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// A server that starts answers a connection with its greeting at once; a frozen one never does.
 const GREETING_LIMIT: Duration = Duration::from_millis(500);
+/// A thread that is writing to a disk stops only when that is done.
+const FREEZE_LIMIT: Duration = Duration::from_secs(20);
 /// Somebody who knows nothing of our locks may take a port between our look and the server's start.
 const PORT_TRIES: usize = 5;
 /// A replica applies what tests write within milliseconds.
@@ -256,9 +258,15 @@ impl Server {
 
     /// Lets the process stand still: connections stay open, new ones are accepted by the kernel, and nobody answers.
     pub fn freeze(&mut self) -> anyhow::Result<()> {
-        send_signal(self.pid().context("the server is not running")?, "STOP")?;
+        let pid = self.pid().context("the server is not running")?;
+        send_signal(pid, "STOP")?;
         self.is_frozen = true;
-        Ok(())
+        // The signal has been sent, not yet heeded: each thread stops when it next comes by.
+        wait_for("all threads to stop", FREEZE_LIMIT, || match procfs::thread_states(pid) {
+            Ok(states) if states.chars().all(|state| state == 'T') => Ok(()),
+            Ok(states) => Err(states),
+            Err(error) => Err(format!("{error:#}")),
+        })
     }
 
     /// Lets a frozen process go on.

@@ -259,9 +259,12 @@ mod tests {
     fn a_refusing_way_drops_old_and_new_connections() {
         let server = echo();
         let [cut, other] = [Proxy::start(server).unwrap(), Proxy::start(server).unwrap()];
-        let [old, unharmed] = [connect(&cut), connect(&other)];
-        assert_eq!(&answer(&old, b"ping").unwrap(), b"ping");
+        let [old, idle, unharmed] = [connect(&cut), connect(&cut), connect(&other)];
+        for stream in [&old, &idle] {
+            assert_eq!(&answer(stream, b"ping").unwrap(), b"ping");
+        }
         cut.cut_off(Cut::Refuse);
+        assert_eq!((&idle).read(&mut [0]).unwrap(), 0, "who says nothing learns of it as well");
         assert!(answer(&old, b"ping").is_err());
         assert!(answer(&connect(&cut), b"ping").is_err());
         assert_eq!(&answer(&unharmed, b"ping").unwrap(), b"ping");

@@ -27,6 +27,7 @@ impl Port {
     /// Takes the first port that is free, from a place on that depends on this process, so that few meet.
     pub fn reserve() -> anyhow::Result<Port> {
         let folder = folder()?;
+        sweep(&folder);
         let count = PORTS.len() as u32;
         let first = std::process::id().wrapping_mul(101) % count;
         for step in 0..count {
@@ -45,6 +46,16 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes what killed processes left behind: files that nobody has locked.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if let Some(_lock) = locked(&path) {
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 

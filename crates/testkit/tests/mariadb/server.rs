@@ -107,7 +107,7 @@ fn a_frozen_server_answers_when_it_thaws() -> anyhow::Result<()> {
     fill(&server)?;
     let pid = server.pid().context("no process")?;
     server.freeze()?;
-    ensure!(state_of(pid) == Some('T'), "the process is stopped");
+    ensure!(state_of(pid) == Some('T'), "the process still runs");
     let client = server.client(SITE);
     let asking = std::thread::spawn(move || client.value("SELECT COUNT(*) FROM corkboard_a.t"));
     // The question has been asked when its connection is there, though the server has not accepted it.
