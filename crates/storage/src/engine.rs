@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 
 pub(crate) mod faulty;
+pub(crate) mod remote;
 pub(crate) mod sqlite;
 
 /// One operation of a batch; see the methods of [`crate::Batch`] for what each does.

@@ -7,6 +7,10 @@ pub(crate) const ERRORS_TOTAL: &str = "storage_errors_total";
 pub(crate) const WRITE_OPS: &str = "storage_write_ops";
 pub(crate) const IDS_RESERVED_TOTAL: &str = "storage_ids_reserved_total";
 pub(crate) const CLAIMS_SWEPT_TOTAL: &str = "storage_claims_swept_total";
+pub(crate) const CALLS_REFUSED_TOTAL: &str = "storage_calls_refused_total";
+pub(crate) const REMOTE_CALLS_TOTAL: &str = "storage_remote_calls_total";
+pub(crate) const REMOTE_GATHERED: &str = "storage_remote_gathered";
+pub(crate) const REMOTE_LOST_TOTAL: &str = "storage_remote_lost_total";
 
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[
@@ -15,4 +19,8 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(WRITE_OPS, "Operations in one written batch."),
     Metric::counter(IDS_RESERVED_TOTAL, "Ids reserved in the engine, used or not."),
     Metric::counter(CLAIMS_SWEPT_TOTAL, "Unconfirmed claims of names that were freed because their owner does not exist."),
+    Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the storage service that its access list does not allow, by `caller` and `call`."),
+    Metric::counter(REMOTE_CALLS_TOTAL, "Calls to storage services elsewhere, by `call`; each carries what was gathered."),
+    Metric::histogram(REMOTE_GATHERED, "Reads or writes that one call to a storage service carried, by `call`."),
+    Metric::counter(REMOTE_LOST_TOTAL, "Calls to storage services that were not answered, by `address`; it is left out for a while."),
 ];
