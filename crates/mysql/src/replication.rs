@@ -35,12 +35,14 @@ impl Replication<'_> {
         };
         let Some(row) = self.0.named(sql).await? else { return Ok(None) };
         let text = |name: &str| row.iter().find(|(column, _)| column == name).map(|(_, value)| value.clone()).unwrap_or_default();
-        let error = [text(columns.io_error), text(columns.sql_error)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+        let error =
+            [text(columns.io_error), text(columns.sql_error)].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
         Ok(Some(ReplicaState {
             sees_primary: text(columns.io) == "Yes",
             applies: text(columns.sql) == "Yes",
             primary: format!("{}:{}", text(columns.host), text(columns.port)),
-            has_caught_up: text(columns.read_file) == text(columns.applied_file) && text(columns.read_position) == text(columns.applied_position),
+            has_caught_up: text(columns.read_file) == text(columns.applied_file)
+                && text(columns.read_position) == text(columns.applied_position),
             error,
         }))
     }
@@ -49,7 +51,10 @@ impl Replication<'_> {
     pub async fn applied(&self) -> Result<String> {
         let sql = format!("SELECT {}", self.0.dialect().await?.applied());
         let sets = self.0.query(&sql).await?;
-        sets.first().and_then(|rows| rows.first()).ok_or_else(|| Error::Corrupt("The server does not say what it has applied.".to_owned()))?.string(0)
+        sets.first()
+            .and_then(|rows| rows.first())
+            .ok_or_else(|| Error::Corrupt("The server does not say what it has applied.".to_owned()))?
+            .string(0)
     }
 
     /// Waits until the server has applied everything of `position`. Returns false when it has not within the time.

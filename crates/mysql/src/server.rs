@@ -119,7 +119,18 @@ impl Server {
     pub fn new(address: Address, credentials: Credentials, limits: Limits) -> Server {
         let label = format!("{}:{}", address.host, address.port);
         let places = Arc::new(Semaphore::new(limits.connections));
-        Server { shared: Arc::new(Shared { address, credentials, limits, label, places, idle: Mutex::default(), breaker: Mutex::default(), dialect: OnceLock::new() }) }
+        Server {
+            shared: Arc::new(Shared {
+                address,
+                credentials,
+                limits,
+                label,
+                places,
+                idle: Mutex::default(),
+                breaker: Mutex::default(),
+                dialect: OnceLock::new(),
+            }),
+        }
     }
 
     pub fn address(&self) -> &Address {
@@ -235,7 +246,11 @@ impl Server {
         }
         if shared.breaker.lock().record(!is_sick, Instant::now()) {
             metrics::counter!(names::BREAKER_OPENED_TOTAL, "server" => shared.label.clone()).increment(1);
-            tracing::error!(server = shared.label, error = error.map(tracing::field::display), "a server fails too often; it is left alone for a while");
+            tracing::error!(
+                server = shared.label,
+                error = error.map(tracing::field::display),
+                "a server fails too often; it is left alone for a while"
+            );
         }
     }
 }

@@ -1,29 +1,46 @@
 //! What every engine must do: one list of tests, one line per engine to run it.
 
 mod edges;
+pub(crate) mod fleet;
 mod ids;
 mod names;
 mod objects;
 mod records;
 mod refusals;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use model::object::{Picture, SCHEMA_VERSION};
 use model::time::ManualClock;
 use model::{BoardId, Event, EventKind, Id, ImageId, Kind, Pin, PinId, Section, Shard, Timestamp, UserId};
 
+use self::fleet::Fleet;
 use crate::engine::Engine;
 use crate::engine::faulty::{Faults, Faulty};
+use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
 use crate::{Batch, Storage};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
 macro_rules! contract {
     ($($module:ident::$test:ident),* $(,)?) => {
-        mod sqlite { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(false)).await; })* }
-        mod faulty { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(true)).await; })* }
+        mod sqlite { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Sqlite)).await; })* }
+        mod faulty { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Faulty)).await; })* }
+        mod remote { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::RemoteSqlite)).await; })* }
+        mod mysql {
+            $(#[tokio::test] async fn $test() {
+                let Some(place) = super::Place::beside_mariadb(stringify!($test), super::Setup::Mysql) else { return };
+                super::$module::$test(place).await;
+            })*
+        }
+        mod remote_mysql {
+            $(#[tokio::test] async fn $test() {
+                let Some(place) = super::Place::beside_mariadb(stringify!($test), super::Setup::RemoteMysql) else { return };
+                super::$module::$test(place).await;
+            })*
+        }
     };
 }
 
@@ -64,19 +81,43 @@ contract!(
     refusals::reads_refuse_too,
 );
 
+/// What stands between a test and what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setup {
+    Sqlite,
+    /// A decorator without faults.
+    Faulty,
+    /// A service on loopback over SQLite; every opening is a client of its own.
+    RemoteSqlite,
+    /// Two databases of a real server, which stand for two servers with half of the shards each.
+    Mysql,
+    /// A service on loopback over those.
+    RemoteMysql,
+}
+
 /// A folder with a store that can be opened again and again; every opening stands for a process.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
-    faulty: bool,
+    setup: Setup,
     pub(crate) clock: Arc<ManualClock>,
+    /// Where the service listens, once one runs. It ends with the test's runtime.
+    service: OnceLock<SocketAddr>,
+    fleet: Option<Fleet>,
 }
 
 /// When the tests begin.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 impl Place {
-    pub(crate) fn new(faulty: bool) -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder"), faulty, clock: Arc::new(ManualClock::at(START)) }
+    pub(crate) fn new(setup: Setup) -> Place {
+        let folder = tempfile::tempdir().expect("a folder");
+        Place { folder, setup, clock: Arc::new(ManualClock::at(START)), service: OnceLock::new(), fleet: None }
+    }
+
+    /// A place on a real server. `None` when there is none on this machine, and tests may be skipped.
+    pub(crate) fn beside_mariadb(test: &str, setup: Setup) -> Option<Place> {
+        let fleet = Fleet::start(test, 2)?;
+        Some(Place { fleet: Some(fleet), ..Place::new(setup) })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -84,10 +125,33 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> Storage {
-        let engine: Arc<dyn Engine> = Arc::new(SqliteEngine::open(&self.path()).expect("an engine"));
-        let engine = if self.faulty { Arc::new(Faulty::new(engine, 1, Faults::default())) } else { engine };
-        Storage::with_engine(engine, self.clock.clone())
+        Storage::with_engine(self.engine(), self.clock.clone())
     }
+
+    fn engine(&self) -> Arc<dyn Engine> {
+        let sqlite = || -> Arc<dyn Engine> { Arc::new(SqliteEngine::open(&self.path()).expect("an engine")) };
+        let mysql = || -> Arc<dyn Engine> { Arc::new(self.fleet.as_ref().expect("a fleet").open()) };
+        match self.setup {
+            Setup::Sqlite => sqlite(),
+            Setup::Faulty => Arc::new(Faulty::new(sqlite(), 1, Faults::default())),
+            Setup::Mysql => mysql(),
+            Setup::RemoteSqlite | Setup::RemoteMysql => {
+                let engine = || if self.setup == Setup::RemoteSqlite { sqlite() } else { mysql() };
+                let address = self.service.get_or_init(|| serve_here(Storage::with_engine(engine(), self.clock.clone())));
+                Arc::new(RemoteEngine::open(&address.to_string(), &Identity::default()).expect("an engine"))
+            }
+        }
+    }
+}
+
+/// Serves a store on a free port of loopback for as long as the test's runtime lives.
+pub(crate) fn serve_here(storage: Storage) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    let address = listener.local_addr().expect("an address");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    tokio::spawn(crate::serve(listener, storage, None, std::future::pending()));
+    address
 }
 
 pub(crate) const SHARD: Shard = Shard(3429);

@@ -16,6 +16,7 @@ use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 mod apply;
 pub(crate) mod faulty;
 pub(crate) mod mysql;
+pub(crate) mod remote;
 mod slots;
 pub(crate) mod sqlite;
 

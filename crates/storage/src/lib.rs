@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! caller ─▶ Storage (front: checks, deadlines, spans, metrics) ─▶ Engine (port: raw rows) ─▶ sqlite: one file for all shards
+//!               ▲                                                                        ├▶ remote: another process ─ gRPC ─┐
+//!               └──────────────── server.rs, in that process ◀───────────────────────────┼──────────────────────────────────┘
+//!                                                                                        ├▶ mysql: many servers, by the shard map
 //!                                                                                        └▶ faulty: fails on purpose, in tests
 //! Batch ─ create · update · map · claim · emit · audit … ─▶ one transaction on one shard ─▶ durable ─▶ watch() is bumped
 //! ```
 //!
 //! In reading order: batch.rs what can be written, refusal.rs what is refused before it reaches an engine, storage.rs the front,
-//! engine.rs the port, engine/ the engines, contract.rs what each of them must do.
+//! engine.rs the port, engine/ the engines, contract.rs what each of them must do. For other processes: server.rs the gRPC face over the
+//! front, raw.rs the front's side of it, access.rs who may do what, wire.rs what travels.
 //!
 //! Invariants
 //! - What `write` answered with `Ok` is durable, whole: objects, edges, counts, names, events and audit entries of one batch stand
@@ -18,6 +22,7 @@
 //! - The outbox holds an event exactly if the change that caused it is stored.
 //! - Only engine files know SQL.
 
+mod access;
 mod audit;
 mod batch;
 mod error;
@@ -32,18 +37,28 @@ mod storage;
 
 mod engine;
 
+mod raw;
+mod server;
+mod wire;
+
 #[cfg(test)]
 mod contract;
 
+pub use access::{AccessList, Caller, Right};
 pub use audit::{AuditEntry, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
+pub use engine::mysql::{
+    FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+};
+pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;
 pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};
 pub use error::{Error, Result};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
 pub use metrics::METRICS;
 pub use row::{Commit, Edge, Freshness, Name, Order, Range, Row, StaleClaim, Stats};
+pub use server::serve;
 pub use shard_map::{RangeEntry, SERVERS_MAX, ServerEntry, ShardMap};
 /// The metrics of the embedded engines' file.
 pub use sqlite::METRICS as SQLITE_METRICS;

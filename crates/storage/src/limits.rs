@@ -27,5 +27,7 @@ pub(crate) const LONG_DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// busy ones from waiting for the disk.
 pub(crate) const ID_BLOCK_MIN: u64 = 8;
 pub(crate) const ID_BLOCK_MAX: u64 = 256;
+/// Ids that another process may reserve in one call: what is lost when it dies before it hands them out.
+pub(crate) const RESERVED_IDS_MAX: u64 = 1 << 20;
 /// Claims that one sweep looks at per call of the engine.
 pub(crate) const SWEEP_CLAIMS: usize = 100;

@@ -7,6 +7,10 @@ pub(crate) const ERRORS_TOTAL: &str = "storage_errors_total";
 pub(crate) const WRITE_OPS: &str = "storage_write_ops";
 pub(crate) const IDS_RESERVED_TOTAL: &str = "storage_ids_reserved_total";
 pub(crate) const CLAIMS_SWEPT_TOTAL: &str = "storage_claims_swept_total";
+pub(crate) const CALLS_REFUSED_TOTAL: &str = "storage_calls_refused_total";
+pub(crate) const REMOTE_CALLS_TOTAL: &str = "storage_remote_calls_total";
+pub(crate) const REMOTE_GATHERED: &str = "storage_remote_gathered";
+pub(crate) const REMOTE_LOST_TOTAL: &str = "storage_remote_lost_total";
 
 pub(crate) const GROUP_BATCHES: &str = "storage_group_batches";
 pub(crate) const GROUP_SECONDS: &str = "storage_group_seconds";
@@ -28,8 +32,15 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(GROUP_SECONDS, "Time of one such transaction, attempts that met a deadlock included."),
     Metric::gauge(MAP_EPOCH, "Epoch of the shard map that this process goes by; processes that differ for long can't see a server."),
     Metric::counter(MAP_REFRESHES_TOTAL, "Times that a newer shard map was looked for."),
-    Metric::counter(TURNED_AWAY_TOTAL, "Writes that a server turned away and that were tried again, by `reason`: elsewhere, frozen, no_lease."),
+    Metric::counter(
+        TURNED_AWAY_TOTAL,
+        "Writes that a server turned away and that were tried again, by `reason`: elsewhere, frozen, no_lease.",
+    ),
     Metric::gauge(SERVER_UP, "1 while a MySQL server of the map answers its keeper, by `server`; 0 while it does not."),
     Metric::gauge(REPLICA_BEHIND_SECONDS, "How far a replica is behind its primary, by `server`; -1 while nobody knows."),
     Metric::counter(REPLICA_PASSED_OVER_TOTAL, "Reads for which a replica was chosen and the primary asked in the end."),
+    Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the storage service that its access list does not allow, by `caller` and `call`."),
+    Metric::counter(REMOTE_CALLS_TOTAL, "Calls to storage services elsewhere, by `call`; each carries what was gathered."),
+    Metric::histogram(REMOTE_GATHERED, "Reads or writes that one call to a storage service carried, by `call`."),
+    Metric::counter(REMOTE_LOST_TOTAL, "Calls to storage services that were not answered, by `address`; it is left out for a while."),
 ];

@@ -198,7 +198,8 @@ impl Storage {
         self.viewed(Freshness { at_most_stale_ms: ms, after: writes.into_iter().filter_map(|written| written.commit.clone()).collect() })
     }
 
-    fn viewed(&self, freshness: Freshness) -> Storage {
+    /// Returns the same store with reads of this freshness.
+    pub(crate) fn viewed(&self, freshness: Freshness) -> Storage {
         match self.engine().view(&freshness) {
             Some(engine) => Storage { engine, shared: self.shared.clone() },
             None => self.clone(),
@@ -304,7 +305,7 @@ impl Storage {
         self.engine().close().await
     }
 
-    fn engine(&self) -> &dyn Engine {
+    pub(crate) fn engine(&self) -> &dyn Engine {
         &*self.engine
     }
 
@@ -321,12 +322,12 @@ impl Storage {
 }
 
 /// Runs a short call that changes nothing.
-async fn reading<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn reading<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     call(name, DEADLINE, Error::Unavailable, work).await
 }
 
 /// Runs a short call that writes: after the deadline nobody knows whether it did.
-async fn writing<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn writing<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
     call(name, DEADLINE, Error::Unknown, work).await
 }
 

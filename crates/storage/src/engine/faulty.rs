@@ -214,7 +214,7 @@ mod tests {
     use model::{Assoc, Kind, Pin};
 
     use super::*;
-    use crate::contract::{Place, SHARD, a_pin, batch, event, pin, user};
+    use crate::contract::{Place, SHARD, Setup, a_pin, batch, event, pin, user};
     use crate::engine::sqlite::SqliteEngine;
     use crate::{Storage, Written};
 
@@ -235,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_before_did_nothing_and_one_after_did_it() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         let (storage, faults) = faulty(&place, 1, Faults::default());
         faults.inject([Fault::Unavailable, Fault::Pass, Fault::AnswerLost, Fault::Pass]);
         assert!(matches!(map(&storage, 1, None).await, Err(Error::Unavailable(_))));
@@ -248,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_no_lost_answer() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         let (storage, faults) = faulty(&place, 1, Faults::default());
         faults.inject([Fault::AnswerLost]);
         let refused = storage.write(batch(SHARD, |b| b.update(pin(1), 1, &a_pin("missing")))).await;
@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_too_late_is_unknown_for_writes_and_unavailable_for_reads() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         let (storage, faults) = faulty(&place, 1, Faults::default());
         faults.inject([Fault::Delay(Duration::from_secs(60)), Fault::Delay(Duration::from_secs(60))]);
         assert!(matches!(map(&storage, 1, None).await, Err(Error::Unknown(_))));
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn lost_reservations_waste_ids_and_repeat_none() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         let (storage, faults) = faulty(&place, 1, Faults::default());
         faults.inject([Fault::AnswerLost, Fault::Unavailable]);
         assert!(storage.new_id(SHARD, Kind::Pin).await.is_err());
@@ -279,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn retries_with_keys_write_exactly_once_under_random_faults() {
         for seed in [1, 2, 3] {
-            let place = Place::new(false);
+            let place = Place::new(Setup::Sqlite);
             let often = Faults { unavailable: 0.3, answer_lost: 0.3, delayed: 0.1, delay_max: Duration::from_millis(1) };
             let (storage, faults) = faulty(&place, seed, often);
             let (mut failed, mut replayed) = (0, 0);

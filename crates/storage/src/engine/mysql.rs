@@ -23,6 +23,7 @@ mod cluster;
 mod keeper;
 mod lane;
 mod node;
+mod operations;
 mod overlay;
 mod read;
 mod schema;
@@ -47,6 +48,8 @@ use crate::error::{Error, Result};
 use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
+
+pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
 
 use cluster::{Cluster, Topology};
 use lane::{Done, Work};
@@ -391,15 +394,20 @@ impl Engine for MysqlEngine {
         {
             return Err(error.clone().into());
         }
-        // Of each the same share at least, so that a busy server does not hold up the others.
-        let share = limit.div_ceil(answers.len().max(1));
+        // One of each in turn, so that a busy server does not hold up the others.
+        let mut lists: Vec<_> = answers.iter().map(|(number, answer)| (*number, answer.iter().flatten().flatten())).collect();
         let mut events = Vec::new();
-        for (number, answer) in &answers {
-            for row in answer.iter().flatten().flatten().take(share) {
-                events.push((i64::from(*number) << POSITION_BITS | row.i64(0)?, row.string(1)?));
+        while events.len() < limit && !lists.is_empty() {
+            let mut left = Vec::with_capacity(lists.len());
+            for (number, mut list) in lists {
+                if let Some(row) = list.next().filter(|_| events.len() < limit) {
+                    events.push((i64::from(number) << POSITION_BITS | row.i64(0)?, row.string(1)?));
+                    left.push((number, list));
+                }
             }
+            lists = left;
         }
-        events.truncate(limit);
+        events.sort_by_key(|(position, _)| *position);
         Ok(events)
     }
 

@@ -185,7 +185,7 @@ mod tests {
     use model::{Assoc, Kind, Pin, Shard};
     use sqlite::rusqlite::Connection;
 
-    use crate::contract::{Place, SHARD, a_pin, batch, board, pin};
+    use crate::contract::{Place, SHARD, Setup, a_pin, batch, board, pin};
     use crate::{Error, Range, Storage};
 
     /// Changes the file behind the engine's back.
@@ -217,7 +217,7 @@ mod tests {
             ("Entries are missing", "DROP TRIGGER audit_is_never_deleted; DELETE FROM audit WHERE (id & 15) = 2"),
         ];
         for (wanted, sql) in cases {
-            let place = Place::new(false);
+            let place = Place::new(Setup::Sqlite);
             let storage = filled(&place).await;
             tamper(&place, sql);
             let findings = storage.check().await.expect("a check");
@@ -231,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_audit_log_refuses_changes() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         drop(filled(&place).await);
         let connection = Connection::open(place.path()).expect("the file");
         for sql in ["UPDATE audit SET act = 'y'", "DELETE FROM audit"] {
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn unreadable_rows_are_corrupt_and_name_their_id() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         let storage = filled(&place).await;
         tamper(&place, "UPDATE pins SET data = '{}'");
         let error = storage.get::<Pin>(pin(1)).await.expect_err("no pin");
@@ -253,7 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn tables_of_a_grown_vocabulary_are_made_on_opening() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         drop(filled(&place).await);
         tamper(&place, "DROP TABLE topic_has_pins; DROP TABLE sites");
         let storage = place.open();
@@ -269,14 +269,14 @@ mod tests {
             let error = Storage::open(url, clock.clone()).err().expect("a refusal");
             assert!(matches!(&error, Error::Invalid(message) if message.contains("sqlite:")), "{error}");
         }
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         Storage::open(&format!("sqlite:{}", place.path().display()), clock).expect("a store");
     }
 
     /// Every statement of a list must go along an index; a forgotten one would sort or scan a whole table.
     #[tokio::test]
     async fn lists_go_along_their_index() {
-        let place = Place::new(false);
+        let place = Place::new(Setup::Sqlite);
         drop(filled(&place).await);
         let connection = Connection::open(place.path()).expect("the file");
         let mapping = super::schema::mapping_sql(Assoc::BoardHasPins);

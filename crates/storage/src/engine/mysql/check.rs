@@ -75,13 +75,17 @@ fn counts_sql(assoc: Assoc) -> String {
 fn objects_sql(kind: Kind) -> [String; 3] {
     let (table, number) = (kind.table(), kind as u16);
     [
-        format!("SELECT CONCAT('{table} holds ', id, ', which is the id of another kind.') FROM {table} WHERE (id >> 36) & 1023 <> {number} LIMIT {FINDINGS_MAX}"),
+        format!(
+            "SELECT CONCAT('{table} holds ', id, ', which is the id of another kind.') FROM {table} WHERE (id >> 36) & 1023 <> {number} LIMIT {FINDINGS_MAX}"
+        ),
         format!(
             "SELECT CONCAT('{table} holds ', last, ', which was never handed out: a new object may get it again.') \
              FROM (SELECT id >> 46 AS shard, MAX(id) AS last FROM {table} GROUP BY id >> 46) l \
              LEFT JOIN sequences s ON s.slot = (l.shard << 10 | {number}) WHERE (last & 68719476735) >= COALESCE(s.next, 0) LIMIT {FINDINGS_MAX}"
         ),
-        format!("SELECT CONCAT('{table} holds ', id, ' with data that is no JSON.') FROM {table} WHERE NOT JSON_VALID(data) LIMIT {FINDINGS_MAX}"),
+        format!(
+            "SELECT CONCAT('{table} holds ', id, ' with data that is no JSON.') FROM {table} WHERE NOT JSON_VALID(data) LIMIT {FINDINGS_MAX}"
+        ),
     ]
 }
 

@@ -80,7 +80,11 @@ impl Cluster {
         map.check()?;
         let mut nodes = HashMap::new();
         for entry in &map.servers {
-            let node = match old.nodes.get(&entry.name).filter(|node| node.entry.primary == entry.primary && node.entry.replicas == entry.replicas) {
+            let node = match old
+                .nodes
+                .get(&entry.name)
+                .filter(|node| node.entry.primary == entry.primary && node.entry.replicas == entry.replicas)
+            {
                 Some(node) => node.clone(),
                 None => {
                     let node = Arc::new(Node::start(entry, &self.process)?);

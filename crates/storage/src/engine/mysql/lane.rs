@@ -297,7 +297,8 @@ struct Right {
 
 impl Right {
     fn decode(row: &Row) -> mysql::Result<(u16, Right)> {
-        let right = Right { epoch: row.u64(1)?, state: row.string(2)?, other: row.string(3)?, is_frozen: row.bool(4)?, records: row.bool(5)? };
+        let right =
+            Right { epoch: row.u64(1)?, state: row.string(2)?, other: row.string(3)?, is_frozen: row.bool(4)?, records: row.bool(5)? };
         Ok((row.u64(0)? as u16, right))
     }
 }
@@ -328,7 +329,10 @@ fn nothing_happened(server: &str, error: mysql::Error) -> Failure {
 /// Tells whether the server refused a statement before the COMMIT, so that nothing was kept: a commit itself fails for other reasons.
 fn is_of_a_statement(error: &mysql::Error) -> bool {
     // Locks, duplicates, read-only, too long, unknown tables and columns, statement time limit, full disk or table.
-    matches!(error.code(), Some(1205 | 1213 | 1062 | 1290 | 1836 | 1406 | 1146 | 1054 | 1064 | 1142 | 1969 | 3024 | 1114 | 1021 | 1366 | 1264))
+    matches!(
+        error.code(),
+        Some(1205 | 1213 | 1062 | 1290 | 1836 | 1406 | 1146 | 1054 | 1064 | 1142 | 1969 | 3024 | 1114 | 1021 | 1366 | 1264)
+    )
 }
 
 async fn end(mut taken: Taken) {
@@ -345,7 +349,9 @@ fn decide(rights: &BTreeMap<u16, Right>, overlay: &mut Overlay, request: &Reques
     };
     match right.state.as_str() {
         "owned" | "copying" | "frozen" => {}
-        "moved" => return Err(Turned::Elsewhere(format!("Shard {} has moved to server {} at epoch {}.", shard.0, right.other, right.epoch))),
+        "moved" => {
+            return Err(Turned::Elsewhere(format!("Shard {} has moved to server {} at epoch {}.", shard.0, right.other, right.epoch)));
+        }
         other => return Err(Turned::Elsewhere(format!("Shard {} is {other} on this server.", shard.0))),
     }
     if right.epoch != request.epoch {

@@ -72,7 +72,11 @@ pub(super) fn counts_sql(wanted: &[(Assoc, Id)]) -> String {
         by_assoc.entry(*assoc).or_default().push(from.as_i64());
     }
     let one = |(assoc, froms): (Assoc, Vec<i64>)| {
-        format!("SELECT from_id, assoc, count FROM mapping_counts WHERE from_id IN ({}) AND assoc = '{}'", mysql::list(froms), assoc.table())
+        format!(
+            "SELECT from_id, assoc, count FROM mapping_counts WHERE from_id IN ({}) AND assoc = '{}'",
+            mysql::list(froms),
+            assoc.table()
+        )
     };
     by_assoc.into_iter().map(one).collect::<Vec<_>>().join(" UNION ALL ")
 }
@@ -107,7 +111,8 @@ fn held(column: &str) -> String {
 }
 
 pub(super) fn stale_claims_sql(before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> String {
-    let mut sql = format!("SELECT slot, kind, name_key, id FROM names WHERE confirmed = 0 AND claimed_at < {} AND {}", before.0, held("slot"));
+    let mut sql =
+        format!("SELECT slot, kind, name_key, id FROM names WHERE confirmed = 0 AND claimed_at < {} AND {}", before.0, held("slot"));
     if let Some(claim) = after {
         let slot = name_slot(crate::name_shard(claim.kind, &claim.key), claim.kind, &claim.key);
         let (mut key, kind) = (String::new(), claim.kind.as_str());

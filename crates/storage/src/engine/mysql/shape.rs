@@ -61,7 +61,13 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             1,
             SHARD_SHIFT,
         ),
-        ("idempotency", &["slot", "idempotency_key", "batch_hash", "answer", "created_at"], &["idempotency_key", "batch_hash", "answer"], 2, SHARD_SHIFT),
+        (
+            "idempotency",
+            &["slot", "idempotency_key", "batch_hash", "answer", "created_at"],
+            &["idempotency_key", "batch_hash", "answer"],
+            2,
+            SHARD_SHIFT,
+        ),
         ("sequences", &["slot", "next"], &[], 1, SEQUENCE_SHIFT),
     ];
     shapes.extend(fixed.map(|(name, columns, texts, key, shift)| Shape { name, columns, texts, key, shift }));
@@ -119,6 +125,19 @@ impl Shape {
         }
         let _ = write!(sql, " ORDER BY {} LIMIT {limit}", self.columns[..self.key].join(", "));
         sql
+    }
+
+    /// Returns a query for the table's name, how many rows it has on a range of shards, and a sum over all that is in them.
+    pub fn sum(&self, first: u16, last: u16) -> String {
+        let (low, high) = self.bounds(first, last);
+        let columns: Vec<String> = self.columns.iter().map(|column| format!("COALESCE({column}, '')")).collect();
+        format!(
+            "SELECT '{}', COUNT(*), COALESCE(BIT_XOR(CRC32(CONCAT_WS('#', {}))), 0) FROM {} WHERE {} BETWEEN {low} AND {high}",
+            self.name,
+            columns.join(", "),
+            self.name,
+            self.columns[0]
+        )
     }
 
     /// Reads a row of all columns.
@@ -188,8 +207,12 @@ pub(crate) fn changes_to_json(changes: &[Change]) -> Result<String> {
 /// Reads what [`changes_to_json`] wrote.
 pub(crate) fn changes_from_json(text: &str) -> Result<Vec<Change>> {
     let broken = |error: serde_json::Error| Error::Corrupt(format!("A list of changes can't be read: {error}."));
-    let lines: Vec<(String, Vec<Cell>, Option<u8>)> =
-        serde_json::from_str::<Vec<serde_json::Value>>(text).map_err(broken)?.into_iter().map(read_line).collect::<std::result::Result<_, _>>().map_err(broken)?;
+    let lines: Vec<(String, Vec<Cell>, Option<u8>)> = serde_json::from_str::<Vec<serde_json::Value>>(text)
+        .map_err(broken)?
+        .into_iter()
+        .map(read_line)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(broken)?;
     lines
         .into_iter()
         .map(|(table, cells, gone)| {
@@ -220,7 +243,8 @@ pub(crate) fn statements(changes: &[Change]) -> Vec<String> {
     let mut groups: Vec<(&'static Shape, bool, bool, Vec<&Change>)> = Vec::new();
     for change in changes {
         let (gone, new) = (change.row.is_none(), change.is_new);
-        match groups.iter_mut().find(|(shape, is_gone, is_new, _)| std::ptr::eq(*shape, change.shape) && *is_gone == gone && *is_new == new) {
+        match groups.iter_mut().find(|(shape, is_gone, is_new, _)| std::ptr::eq(*shape, change.shape) && *is_gone == gone && *is_new == new)
+        {
             Some((.., group)) => group.push(change),
             None => groups.push((change.shape, gone, new, vec![change])),
         }

@@ -157,9 +157,8 @@ impl Tables for Rows<'_> {
     }
 
     fn insert_answer(&mut self, shard: Shard, key: &Idempotency, answer: &str, at: Timestamp) -> Result<()> {
-        let mut statement = self
-            .0
-            .prepare_cached("INSERT INTO idempotency (slot, key, batch_hash, answer, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut statement =
+            self.0.prepare_cached("INSERT INTO idempotency (slot, key, batch_hash, answer, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         statement.execute(params![key_slot(shard, &key.key), key.key, key.batch_hash, answer, at.0])?;
         Ok(())
     }
