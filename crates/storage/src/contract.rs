@@ -103,7 +103,7 @@ impl Place {
         Storage::with_engine(self.engine(), self.clock.clone())
     }
 
-    fn engine(&self) -> Arc<dyn Engine> {
+    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
         let sqlite = || -> Arc<dyn Engine> { Arc::new(SqliteEngine::open(&self.path()).expect("an engine")) };
         match self.setup {
             Setup::Sqlite => sqlite(),

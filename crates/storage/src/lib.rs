@@ -54,8 +54,8 @@ pub use error::{Error, Result};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
 pub use metrics::METRICS;
 pub use row::{Commit, Edge, Freshness, Name, Order, Range, Row, StaleClaim, Stats};
-pub use shard_map::{RangeEntry, SERVERS_MAX, ServerEntry, ShardMap};
 pub use server::serve;
+pub use shard_map::{RangeEntry, SERVERS_MAX, ServerEntry, ShardMap};
 /// The metrics of the embedded engines' file.
 pub use sqlite::METRICS as SQLITE_METRICS;
 pub use storage::{Storage, name_shard};

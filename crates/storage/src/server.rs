@@ -182,7 +182,10 @@ impl Face for Service {
                 if matches!(result, Ok(_) | Err(Error::Unknown(_))) {
                     watchers.committed(client);
                 }
-                proto::WriteAnswer { index: index as u32, what: Some(result.unwrap_or_else(|error| WriteAnswerWhat::Error((&error).into()))) }
+                proto::WriteAnswer {
+                    index: index as u32,
+                    what: Some(result.unwrap_or_else(|error| WriteAnswerWhat::Error((&error).into()))),
+                }
             });
         }
         let messages = running.ready_chunks(ANSWERS_MAX).map(|answers| Ok(proto::WriteAnswers { answers }));

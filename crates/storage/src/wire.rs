@@ -61,8 +61,7 @@ pub(crate) fn kind(table: &str) -> Result<Kind> {
 }
 
 pub(crate) fn name_kind(text: &str) -> Result<NameKind> {
-    let all =
-        [NameKind::Username, NameKind::Email, NameKind::ImageHash, NameKind::Tag, NameKind::BoardSlug, NameKind::SourceKey];
+    let all = [NameKind::Username, NameKind::Email, NameKind::ImageHash, NameKind::Tag, NameKind::BoardSlug, NameKind::SourceKey];
     match all.into_iter().find(|kind| kind.as_str() == text) {
         Some(kind) => Ok(kind),
         None => not_known("kind of name", text),

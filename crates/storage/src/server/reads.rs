@@ -191,7 +191,12 @@ fn joined(questions: Vec<(u32, Question)>) -> Vec<Unit> {
 type Answer = (u32, Result<Vec<Piece>>);
 
 /// Answers all reads of a call, each as soon as it is known.
-pub(super) fn answers(storage: Storage, caller: Option<&Caller>, reads: Vec<proto::Read>, deadline: Instant) -> Answers<proto::ReadAnswers> {
+pub(super) fn answers(
+    storage: Storage,
+    caller: Option<&Caller>,
+    reads: Vec<proto::Read>,
+    deadline: Instant,
+) -> Answers<proto::ReadAnswers> {
     let (mut questions, mut refusals) = (Vec::with_capacity(reads.len()), Vec::new());
     for (index, read) in reads.into_iter().enumerate() {
         let question = Question::of(read).and_then(|question| match caller.map(|caller| (caller, question.permitted(caller))) {

@@ -65,9 +65,7 @@ fn audit_to(row: AuditRow) -> proto::AuditRow {
 
 /// How answers become messages. Lists give one piece or more, everything else exactly one.
 pub(crate) mod pieces {
-    use super::{
-        AuditRow, Edge, Id, Name, Piece, Row, StaleClaim, Stats, What, audit_to, cut, edges_to, proto, row_to,
-    };
+    use super::{AuditRow, Edge, Id, Name, Piece, Row, StaleClaim, Stats, What, audit_to, cut, edges_to, proto, row_to};
 
     /// Rows in the order of ids; `None` becomes a row of version 0.
     pub(crate) fn found(rows: Vec<Option<Row>>) -> Vec<Piece> {
@@ -104,8 +102,7 @@ pub(crate) mod pieces {
     }
 
     pub(crate) fn claims(claims: Vec<StaleClaim>) -> Vec<Piece> {
-        let held =
-            |claim: StaleClaim| proto::HeldName { kind: claim.kind.as_str().to_owned(), key: claim.key, id: claim.id.as_u64() };
+        let held = |claim: StaleClaim| proto::HeldName { kind: claim.kind.as_str().to_owned(), key: claim.key, id: claim.id.as_u64() };
         cut(claims.into_iter().map(held)).into_iter().map(|names| What::Names(proto::HeldNames { names })).collect()
     }
 

@@ -117,7 +117,8 @@ pub(crate) fn conditions_to(conditions: &[Condition]) -> Vec<proto::Condition> {
 }
 
 fn condition_to(condition: &Condition) -> ConditionWhat {
-    let count = |assoc: Assoc, from: Id, count: u64| proto::condition::Count { assoc: assoc.table().to_owned(), from: from.as_u64(), count };
+    let count =
+        |assoc: Assoc, from: Id, count: u64| proto::condition::Count { assoc: assoc.table().to_owned(), from: from.as_u64(), count };
     match *condition {
         Condition::Active(id) => ConditionWhat::Active(id.as_u64()),
         Condition::Version(id, version) => ConditionWhat::Version(proto::condition::Version { id: id.as_u64(), version }),
@@ -189,7 +190,11 @@ mod tests {
         let bytes = on_the_wire(everything()).encode_to_vec();
         let back = batch_of(proto::Batch::decode(bytes.as_slice()).expect("a message")).expect("a batch");
         assert_eq!(format!("{back:?}"), format!("{:?}", everything()));
-        assert_eq!(crate::refusal::idempotency(&back), crate::refusal::idempotency(&everything()), "a retry over the wire is the same write");
+        assert_eq!(
+            crate::refusal::idempotency(&back),
+            crate::refusal::idempotency(&everything()),
+            "a retry over the wire is the same write"
+        );
     }
 
     #[test]

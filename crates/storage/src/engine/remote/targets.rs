@@ -283,7 +283,10 @@ mod tests {
             let error = Targets::parse(wrong, &Identity::default()).err().expect("a refusal");
             assert!(matches!(&error, Error::Invalid(message) if message.contains("remote:")), "{wrong}: {error}");
         }
-        assert_eq!(Targets::parse("127.0.0.1:1,[::1]:2,storage.example.org:8090", &Identity::default()).map(|targets| targets.count()), Ok(3));
+        assert_eq!(
+            Targets::parse("127.0.0.1:1,[::1]:2,storage.example.org:8090", &Identity::default()).map(|targets| targets.count()),
+            Ok(3)
+        );
         let odd = Identity { caller: "site".to_owned(), key: "new\nline".to_owned() };
         assert!(matches!(Targets::parse("a:1", &odd).err(), Some(Error::Invalid(_))));
     }
@@ -293,7 +296,9 @@ mod tests {
         let connect = Status::from_error(Box::new(tonic::ConnectError("refused".into())));
         assert!(matches!(Failure::of(&connect), Failure::NotSent(_)));
         assert_eq!(Failure::of(&Status::unauthenticated("who?")), Failure::Refused("who?".to_owned()));
-        for lost in [Status::unavailable("x"), Status::unknown("x"), Status::cancelled("x"), Status::deadline_exceeded("x"), Status::internal("x")] {
+        for lost in
+            [Status::unavailable("x"), Status::unknown("x"), Status::cancelled("x"), Status::deadline_exceeded("x"), Status::internal("x")]
+        {
             assert!(matches!(Failure::of(&lost), Failure::Lost(_)), "{lost:?}");
         }
     }
