@@ -16,7 +16,7 @@ pub const DEFAULT: &str = include_str!("../config.default.toml");
 pub struct Config {
     pub server: Server,
     pub site: Site,
-    pub storage: Engine,
+    pub storage: Storage,
     pub cache: Cache,
     pub feeds: Engine,
     pub jobs: Engine,
@@ -43,6 +43,34 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Site {
     pub title: String,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Storage {
+    pub url: String,
+    pub listen: String,
+    pub access: String,
+    pub caller: String,
+    pub key: String,
+}
+
+impl Storage {
+    /// Tells whether storage runs in other processes.
+    pub fn is_remote(&self) -> bool {
+        self.url.starts_with("remote:")
+    }
+}
+
+/// Without the key: what is printed ends up in logs.
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage")
+            .field("url", &hide_secret(&self.url))
+            .field("listen", &self.listen)
+            .field("access", &self.access)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +142,7 @@ impl Config {
         let data = data.to_str().context("the data folder's name is not UTF-8; choose another one with --data")?;
         let urls = [
             &mut self.storage.url,
+            &mut self.storage.access,
             &mut self.feeds.url,
             &mut self.jobs.url,
             &mut self.events.url,
@@ -132,7 +161,7 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let known: [(&str, &str, &[&str]); 8] = [
-            ("storage.url", &self.storage.url, &["sqlite"]),
+            ("storage.url", &self.storage.url, &["sqlite", "remote"]),
             ("cache.url", &self.cache.url, &["memory"]),
             ("feeds.url", &self.feeds.url, &["memory"]),
             ("jobs.url", &self.jobs.url, &["sqlite"]),
@@ -150,6 +179,12 @@ impl Config {
         if self.server.listen.parse::<std::net::SocketAddr>().is_err() {
             problems
                 .push(format!("server.listen is '{}': write an address and a port, like 127.0.0.1:8080 or [::]:8080.", self.server.listen));
+        }
+        if self.storage.listen.parse::<std::net::SocketAddr>().is_err() {
+            problems.push(format!("storage.listen is '{}': write an address and a port, like 127.0.0.1:8090.", self.storage.listen));
+        }
+        if self.storage.caller.is_empty() != self.storage.key.is_empty() {
+            problems.push("storage.caller and storage.key go together: set both, or neither.".into());
         }
         let base = &self.server.base_url;
         if !base.is_empty() && (!(base.starts_with("http://") || base.starts_with("https://")) || base.ends_with('/')) {
@@ -176,6 +211,10 @@ impl Config {
             ("server.threads", text(&self.server.threads)),
             ("site.title", self.site.title.clone()),
             ("storage.url", hide_secret(&self.storage.url)),
+            ("storage.listen", self.storage.listen.clone()),
+            ("storage.access", self.storage.access.clone()),
+            ("storage.caller", self.storage.caller.clone()),
+            ("storage.key", if self.storage.key.is_empty() { String::new() } else { "…".to_owned() }),
             ("cache.url", hide_secret(&self.cache.url)),
             ("cache.mib", text(&self.cache.mib)),
             ("feeds.url", hide_secret(&self.feeds.url)),
@@ -308,6 +347,22 @@ mod tests {
         let environment = BTreeMap::from([("CORKBOARD_STORAGE_URL".into(), "oracle:x".into())]);
         let config = Config::read_with(&sources(), &environment).unwrap();
         assert!(config.problems()[0].contains("sqlite:"), "{:?}", config.problems());
+    }
+
+    #[test]
+    fn the_key_of_the_storage_service_is_never_shown() {
+        let environment = BTreeMap::from([
+            ("CORKBOARD_STORAGE_URL".into(), "remote:10.0.0.5:8090".into()),
+            ("CORKBOARD_STORAGE_CALLER".into(), "site".into()),
+            ("CORKBOARD_STORAGE_KEY".into(), "hush".into()),
+        ]);
+        let config = Config::read_with(&sources(), &environment).unwrap();
+        assert_eq!(config.problems(), Vec::<String>::new());
+        assert_eq!((config.storage.is_remote(), config.storage.key.as_str()), (true, "hush"));
+        let shown = format!("{:?} {config:?}", config.effective());
+        assert!(shown.contains("site") && !shown.contains("hush"), "{shown}");
+        let environment = BTreeMap::from([("CORKBOARD_STORAGE_CALLER".into(), "site".into())]);
+        assert!(Config::read_with(&sources(), &environment).unwrap().problems()[0].contains("storage.key"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!   wiring.rs   configuration ─▶ engines ─▶ application
 //!   metrics.rs  what all crates count
 //!   tasks.rs    the application's background tasks
-//! commands/     serve · status · doctor · user · token · import · demo · config
+//! commands/     serve · status · doctor · storage · user · token · import · demo · config
 //! table.rs      tables for people
 //! ```
 
@@ -56,6 +56,9 @@ enum Command {
     Status(commands::status::StatusArgs),
     /// Checks the whole installation and says what to do about what it finds.
     Doctor(commands::doctor::DoctorArgs),
+    /// Looks after the storage service.
+    #[command(subcommand)]
+    Storage(commands::storage::StorageCommand),
     /// Makes and changes accounts.
     #[command(subcommand)]
     User(commands::account::UserCommand),
@@ -108,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Serve(args) => commands::serve::run(&args, &config).await,
             Command::Status(args) => commands::status::run(&args, &config).await,
             Command::Doctor(args) => commands::doctor::run(&args, &config).await,
+            Command::Storage(command) => commands::storage::run(&command),
             Command::User(command) => commands::account::user(&command, &config).await,
             Command::Token(command) => commands::account::token(&command, &config).await,
             Command::Import(args) => commands::import::run(&args, &config).await,

@@ -24,7 +24,7 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     protect(&config.data)?;
     let clock = SystemClock::shared();
-    let storage = storage::Storage::open(&config.storage.url, clock.clone()).context("storage did not open")?;
+    let storage = open_storage(config, clock.clone()).await?;
     let limits = cache::CacheLimits { bytes: config.cache.mib << 20, ..cache::CacheLimits::default() };
     let cache = cache::Cache::open(&config.cache.url, limits).context("the cache did not open")?;
     let (feeds_url, search_url) = match purpose {
@@ -54,6 +54,12 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
     }))
 }
 
+/// Opens the system of record: a file, or a service in other processes.
+pub async fn open_storage(config: &Config, clock: runtime::SharedClock) -> anyhow::Result<storage::Storage> {
+    let identity = storage::Identity { caller: config.storage.caller.clone(), key: config.storage.key.clone() };
+    storage::Storage::open(&config.storage.url, &identity, clock).await.context("storage did not open")
+}
+
 fn settings(config: &Config, base_url: String) -> Settings {
     let host = std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned()).unwrap_or_default();
     Settings {
@@ -70,7 +76,7 @@ fn settings(config: &Config, base_url: String) -> Settings {
 }
 
 /// Keeps other users of the machine out of the data folder: it holds password hashes and secret boards.
-fn protect(folder: &Path) -> anyhow::Result<()> {
+pub fn protect(folder: &Path) -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -128,7 +128,7 @@ impl Place {
         Storage::with_engine(self.engine(), self.clock.clone())
     }
 
-    fn engine(&self) -> Arc<dyn Engine> {
+    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
         let sqlite = || -> Arc<dyn Engine> { Arc::new(SqliteEngine::open(&self.path()).expect("an engine")) };
         let mysql = || -> Arc<dyn Engine> { Arc::new(self.fleet.as_ref().expect("a fleet").open()) };
         match self.setup {

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::audit::{AuditEntry, AuditRow, ChainCheck};
 use crate::batch::{Batch, Written};
+use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
 use crate::engine::{Engine, Prepared};
 use crate::error::{Error, Result};
@@ -41,14 +42,19 @@ pub fn name_shard(kind: NameKind, key: &str) -> Shard {
 }
 
 impl Storage {
-    /// Opens the store that a URL names: `sqlite:PATH`. Creates the file when it is not there.
-    pub fn open(url: &str, clock: SharedClock) -> Result<Storage> {
-        match url.split_once(':') {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Storage::with_engine(Arc::new(SqliteEngine::open(Path::new(path))?), clock)),
-            _ => Err(Error::Invalid(format!(
-                "The storage URL is {url:?}; write sqlite: and a file, as in \"sqlite:data/corkboard.db\". Other engines are not known."
-            ))),
-        }
+    /// Opens the store that a URL names: `sqlite:PATH`, whose file is created when it is not there, or `remote:HOST:PORT[,HOST:PORT…]`, a
+    /// storage service, which need not be there yet and which knows this process by `identity`.
+    pub async fn open(url: &str, identity: &Identity, clock: SharedClock) -> Result<Storage> {
+        let engine: Arc<dyn Engine> = match url.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Arc::new(SqliteEngine::open(Path::new(path))?),
+            Some(("remote", addresses)) if !addresses.is_empty() => Arc::new(RemoteEngine::open(addresses, identity)?),
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "The storage URL is {url:?}; write sqlite: and a file, as in \"sqlite:data/corkboard.db\", or remote: and the addresses of a storage service, as in \"remote:10.0.0.5:8090\". Other engines are not known."
+                )));
+            }
+        };
+        Ok(Storage::with_engine(engine, clock))
     }
 
     /// Puts the front before an engine.

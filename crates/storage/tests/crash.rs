@@ -12,7 +12,7 @@ use std::sync::Arc;
 use model::object::SCHEMA_VERSION;
 use model::{Assoc, BoardId, Event, EventKind, Id, Kind, NameKind, Section, Shard, Timestamp};
 use runtime::SystemClock;
-use storage::{Batch, Range, Storage, name_shard};
+use storage::{Batch, Identity, Range, Storage, name_shard};
 
 /// Tells the child where to write.
 const FOLDER: &str = "STORAGE_CRASH_TEST_FOLDER";
@@ -22,9 +22,9 @@ const WRITERS: u64 = 8;
 const SEED: u64 = 0x5eed_0001;
 const SHARD: Shard = Shard(42);
 
-fn open(folder: &Path) -> Storage {
+async fn open(folder: &Path) -> Storage {
     let url = format!("sqlite:{}", folder.join("crash.db").display());
-    Storage::open(&url, SystemClock::shared()).expect("a store")
+    Storage::open(&url, &Identity::default(), SystemClock::shared()).await.expect("a store")
 }
 
 fn board() -> BoardId {
@@ -66,7 +66,7 @@ async fn write_one(storage: &Storage) -> Id {
 fn write_for_ever(folder: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let storage = Arc::new(open(folder));
+        let storage = Arc::new(open(folder).await);
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| {
                 let storage = storage.clone();
@@ -177,7 +177,7 @@ fn what_was_acknowledged_survives_a_kill() {
             assert!(acknowledged.insert(id), "{id:?} was handed out twice");
         }
         runtime.block_on(async {
-            let storage = open(folder.path());
+            let storage = open(folder.path()).await;
             check(&storage, &acknowledged).await;
             // What is opened after a crash can be written to.
             assert!(acknowledged.insert(write_one(&storage).await));

@@ -118,7 +118,7 @@ impl Web {
 
 /// Says whether nobody stands between this machine's own client and the server. A proxy on the same machine is a loopback peer as well;
 /// it betrays itself by the headers that it adds, whether or not the configuration trusts them.
-fn is_from_this_machine(headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
+pub(crate) fn is_from_this_machine(headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
     let forwarded = ["x-forwarded-for", "forwarded", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
     !forwarded && peer.is_some_and(|peer| peer.ip().is_loopback())
 }

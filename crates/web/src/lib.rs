@@ -33,5 +33,6 @@ pub mod server;
 pub mod view;
 
 pub use metrics::METRICS;
+pub use routes::ops::operations_router;
 pub use serve::serve;
 pub use server::{Live, LiveError, LiveNumbers, Web, router};

@@ -64,10 +64,16 @@ pub async fn run(args: &DoctorArgs, config: &Config) -> anyhow::Result<ExitCode>
 
 fn server(config: &Config) -> anyhow::Result<Check> {
     let members = Registry::open(&config.discovery.url)?.members("web")?;
-    let found = match members.first() {
+    let mut found = match members.first() {
         Some(member) => format!("a server runs (process {}, port {})", member.pid, member.service_endpoint.port),
         None => "no server runs on this folder".into(),
     };
+    for member in Registry::open(&config.discovery.url)?.members("storage")? {
+        found.push_str(&format!("; a storage service (process {}, port {})", member.pid, member.service_endpoint.port));
+    }
+    if config.storage.is_remote() {
+        found.push_str(&format!("; storage is at {}", config.storage.url));
+    }
     Ok(Check { what: "server", found, problems: Vec::new() })
 }
 
@@ -85,7 +91,7 @@ async fn storage(app: &App) -> Check {
             format!("{rows} rows, {:.1} MiB", (stats.file_bytes + stats.wal_bytes) as f64 / f64::from(1 << 20))
         }
         Err(error) => {
-            problems.push(format!("The store can't be read: {error}. Restore the last backup, or look at the disk."));
+            problems.push(format!("The store can't be read: {error}. Look at the disk, or at the storage service; if it is damaged, restore the last backup."));
             String::new()
         }
     };

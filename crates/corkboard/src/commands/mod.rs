@@ -7,4 +7,6 @@ pub mod dev_seed;
 pub mod doctor;
 pub mod import;
 pub mod serve;
+pub mod serve_storage;
 pub mod status;
+pub mod storage;

@@ -12,7 +12,7 @@ use app::App;
 use clap::Args;
 use discovery::{Member, Registry};
 use monitor::Monitor;
-use runtime::{Shutdown, Supervisor};
+use runtime::{PartState, Shutdown, Supervisor};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -20,29 +20,40 @@ use crate::tasks::{TaskResult, reason, start_tasks};
 use crate::wiring::{Purpose, live, open_app};
 
 /// How long background tasks may take to come to their end.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
-/// Roles that a process can have. The embedded engines live in one process, so that all of them run together.
-const ROLES: [&str; 9] = ["all", "web", "storage", "feeds", "search", "jobs", "worker", "archive", "monitor"];
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
+/// How often a process whose storage runs elsewhere looks whether it is there.
+const STORAGE_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Roles that a process can have besides `all` and `storage`. Their embedded engines live in one process, so they run together.
+const ROLES_TOGETHER: [&str; 7] = ["web", "feeds", "search", "jobs", "worker", "archive", "monitor"];
+
+/// What a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Everything,
+    Storage,
+    /// Everything else, over a storage service.
+    AllButStorage,
+}
 
 #[derive(Args, Default)]
 pub struct ServeArgs {
     /// Address and port to listen on, like 127.0.0.1:8080 or [::]:80. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Which roles this process runs. With the embedded engines: all.
+    /// Which roles this process runs: all, storage alone, or web,feeds,search,jobs,worker,archive,monitor over a storage service.
     #[arg(long, value_name = "ROLES", value_delimiter = ',')]
     pub roles: Vec<String>,
 }
 
 pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    check_roles(&args.roles)?;
+    if part_of(&args.roles, config.storage.is_remote())? == Part::Storage {
+        return super::serve_storage::run(config).await;
+    }
     runtime::telemetry::start_metrics();
     crate::metrics::describe();
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
-    let _lock = lock(config)?;
-    let listener = TcpListener::bind(&config.server.listen).await.with_context(|| {
-        format!("{} can't be listened on. If another server runs there, stop it or choose another port with --listen", config.server.listen)
-    })?;
+    let _lock = lock(config, "serve.lock")?;
+    let listener = bind(&config.server.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let base_url = if config.server.base_url.is_empty() { local_url(address) } else { config.server.base_url.clone() };
     let app = open_app(config, Purpose::Serve, base_url).await?;
@@ -63,6 +74,12 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
         let (app, shutdown) = (app.clone(), supervisor.shutdown());
         move || housekeeping(app.clone(), limiter.clone(), shutdown.clone())
     });
+    if config.storage.is_remote() {
+        supervisor.spawn("storage_look", {
+            let (app, shutdown) = (app.clone(), supervisor.shutdown());
+            move || look_after_storage(app.clone(), shutdown.clone())
+        });
+    }
     greet(&app, address).await;
     let server = tokio::spawn(web::serve(listener, web::router(web), supervisor.shutdown()));
     wait_for_end().await?;
@@ -74,22 +91,51 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_roles(roles: &[String]) -> anyhow::Result<()> {
+/// Decides what a process runs; refuses what can't be run apart.
+fn part_of(roles: &[String], is_storage_remote: bool) -> anyhow::Result<Part> {
     for role in roles {
-        ensure!(ROLES.contains(&role.as_str()), "'{role}' is no role. The roles are: {}.", ROLES.join(", "));
-    }
-    if !roles.is_empty() && !roles.iter().any(|role| role == "all") {
-        bail!(
-            "--roles {} needs engines that several processes can share, and the embedded ones live in one process. Leave --roles out, or write --roles all.",
-            roles.join(",")
+        ensure!(
+            ["all", "storage"].contains(&role.as_str()) || ROLES_TOGETHER.contains(&role.as_str()),
+            "'{role}' is no role. The roles are: all, storage, {}.",
+            ROLES_TOGETHER.join(", ")
         );
     }
-    Ok(())
+    let has = |name: &str| roles.iter().any(|role| role == name);
+    let together = ROLES_TOGETHER.iter().filter(|role| has(role)).count();
+    let part = match (has("storage"), together) {
+        _ if roles.is_empty() || has("all") => Part::Everything,
+        (true, 0) => Part::Storage,
+        (true, all) if all == ROLES_TOGETHER.len() => Part::Everything,
+        (false, all) if all == ROLES_TOGETHER.len() => Part::AllButStorage,
+        _ => bail!(
+            "--roles {}: so far only storage can run apart. Feeds, search, jobs and the log have engines that live in one process, so {} run together. Run one process with --roles storage, and one with --roles {} and storage.url = \"remote:HOST:PORT\".",
+            roles.join(","),
+            ROLES_TOGETHER.join(", "),
+            ROLES_TOGETHER.join(",")
+        ),
+    };
+    let rest = ROLES_TOGETHER.join(",");
+    ensure!(
+        part != Part::Everything || !is_storage_remote,
+        "storage.url says that storage runs elsewhere, so this process does not run all roles: write --roles {rest}."
+    );
+    ensure!(
+        part != Part::AllButStorage || is_storage_remote,
+        "--roles {rest} leaves storage to another process, but storage.url says that it is here: set it to remote:HOST:PORT, or add storage to --roles."
+    );
+    Ok(part)
+}
+
+/// Listens on an address; `key` is what sets it.
+pub async fn bind(address: &str, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{address} can't be listened on. If another server runs there, stop it or choose another port with {key}")
+    })
 }
 
 /// Takes the data folder for this process. The lock goes with the process, however it ends.
-fn lock(config: &Config) -> anyhow::Result<File> {
-    let path = config.data.join("serve.lock");
+pub fn lock(config: &Config, name: &str) -> anyhow::Result<File> {
+    let path = config.data.join(name);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -129,6 +175,24 @@ async fn housekeeping(app: App, limiter: Arc<web::limits::Limiter>, shutdown: Sh
     }
 }
 
+/// Looks whether the storage service answers, so that /readyz says what is missing. Nothing waits for this: every call finds out itself.
+async fn look_after_storage(app: App, shutdown: Shutdown) -> TaskResult {
+    let mut every = tokio::time::interval(STORAGE_LOOK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return Ok(()),
+            _ = every.tick() => {}
+        }
+        // Whether anybody has this name does not matter; a point read is the least that can be asked.
+        let state = match app.storage.name(model::NameKind::Username, "-").await {
+            Ok(_) => PartState::Up,
+            Err(error) => PartState::Down(error.to_string()),
+        };
+        app.health.set("storage", state);
+    }
+}
+
 /// Says where the site is and what to do first.
 async fn greet(app: &App, address: SocketAddr) {
     tracing::info!(%address, url = app.settings.base_url, "serving");
@@ -143,7 +207,7 @@ async fn greet(app: &App, address: SocketAddr) {
     }
 }
 
-async fn wait_for_end() -> anyhow::Result<()> {
+pub async fn wait_for_end() -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -172,5 +236,35 @@ async fn drain(app: &App, supervisor: &Supervisor, server: tokio::task::JoinHand
     app.jobs.close().await;
     if let Err(error) = app.storage.close().await {
         tracing::warn!(%error, "storage did not close cleanly; it recovers at the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(roles: &str, is_storage_remote: bool) -> Result<Part, String> {
+        let roles: Vec<String> = roles.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect();
+        part_of(&roles, is_storage_remote).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn roles_are_all_or_storage_or_the_rest() {
+        let rest = ROLES_TOGETHER.join(",");
+        assert_eq!(decide("", false), Ok(Part::Everything));
+        assert_eq!(decide("all", false), Ok(Part::Everything));
+        assert_eq!(decide(&format!("storage,{rest}"), false), Ok(Part::Everything));
+        assert_eq!(decide("storage", false), Ok(Part::Storage));
+        assert_eq!(decide(&rest, true), Ok(Part::AllButStorage));
+        for (roles, is_storage_remote, wanted) in [
+            ("web", true, "so far only storage can run apart"),
+            ("web,storage", false, "so far only storage can run apart"),
+            (rest.as_str(), false, "set it to remote:"),
+            ("", true, "--roles web"),
+            ("wep", false, "'wep' is no role"),
+        ] {
+            let refusal = decide(roles, is_storage_remote).expect_err("a refusal");
+            assert!(refusal.contains(wanted), "{roles}: {refusal}");
+        }
     }
 }

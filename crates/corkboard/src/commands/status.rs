@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use discovery::Registry;
+use discovery::{Endpoint, Member, Registry};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -23,42 +23,82 @@ pub struct StatusArgs {
     json: bool,
 }
 
+/// One server that was found.
+struct Server {
+    /// What it is, as people call it.
+    what: &'static str,
+    member: Member,
+    /// Where its probes answer.
+    at: Endpoint,
+}
+
 pub async fn run(args: &StatusArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let members = Registry::open(&config.discovery.url)?.members("web")?;
-    let Some(member) = members.first() else {
+    let registry = Registry::open(&config.discovery.url)?;
+    let mut servers: Vec<Server> = Vec::new();
+    for (service, what) in [("web", "server"), ("storage", "storage service")] {
+        for member in registry.members(service)? {
+            let at = member.additional_endpoints.get("http").unwrap_or(&member.service_endpoint).clone();
+            servers.push(Server { what, member, at });
+        }
+    }
+    if servers.is_empty() {
         if args.json {
             println!("{}", json!({ "running": false }));
         } else {
             println!("No server is running on {}. `corkboard serve` starts one.", config.data.display());
         }
         return Ok(ExitCode::FAILURE);
-    };
-    let host = match member.service_endpoint.host.as_str() {
+    }
+    let (mut is_all_ready, mut list) = (true, Vec::new());
+    for server in &servers {
+        let ready = ask(server).await.with_context(|| format!("the {} (process {})", server.what, server.member.pid))?;
+        let is_ready = ready["ready"].as_bool().unwrap_or(false);
+        is_all_ready &= is_ready;
+        let end = &server.member.service_endpoint;
+        list.push(json!({ "what": server.what, "running": true, "pid": server.member.pid, "host": reachable(&end.host), "port": end.port, "ready": is_ready, "parts": ready["parts"] }));
+    }
+    if args.json {
+        // The site's own line, and beside it the storage services of this folder.
+        let storage: Vec<Value> = list.iter().filter(|line| line["what"] == "storage service").cloned().collect();
+        let mut first = list.first().cloned().unwrap_or_default();
+        first["storage"] = json!(storage);
+        println!("{first}");
+    } else {
+        for line in &list {
+            show(line);
+        }
+    }
+    Ok(if is_all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints one server for people.
+fn show(line: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    println!(
+        "The {} (process {}) listens on {}:{} and is {}.\n",
+        text(&line["what"]),
+        line["pid"],
+        text(&line["host"]),
+        line["port"],
+        if line["ready"] == true { "ready" } else { "NOT ready" }
+    );
+    let parts = line["parts"].as_object().cloned().unwrap_or_default();
+    let rows: Vec<_> = parts.iter().map(|(name, part)| vec![name.clone(), text(&part["state"]), text(&part["reason"])]).collect();
+    println!("{}", table::render(&["part", "state", "reason"], &rows));
+}
+
+/// Returns where to call a server that listens on every address.
+fn reachable(host: &str) -> &str {
+    match host {
         "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
         host => host,
-    };
-    let answer = tokio::time::timeout(TIME_MAX, ready(host, member.service_endpoint.port));
-    let ready = answer.await.context("the server did not answer in time")?.context("the server did not answer")?;
-    let is_ready = ready["ready"].as_bool().unwrap_or(false);
-    if args.json {
-        println!(
-            "{}",
-            json!({ "running": true, "pid": member.pid, "host": host, "port": member.service_endpoint.port, "ready": is_ready, "parts": ready["parts"] })
-        );
-    } else {
-        println!(
-            "The server (process {}) listens on {host}:{} and is {}.\n",
-            member.pid,
-            member.service_endpoint.port,
-            if is_ready { "ready" } else { "NOT ready" }
-        );
-        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-        let parts = ready["parts"].as_object().cloned().unwrap_or_default();
-        let rows: Vec<_> = parts.iter().map(|(name, part)| vec![name.clone(), text(&part["state"]), text(&part["reason"])]).collect();
-        print!("{}", table::render(&["part", "state", "reason"], &rows));
     }
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn ask(server: &Server) -> anyhow::Result<Value> {
+    let answer = tokio::time::timeout(TIME_MAX, ready(reachable(&server.at.host), server.at.port));
+    answer.await.context("did not answer in time")?.context("did not answer")
 }
 
 /// Asks `/readyz`. One request on loopback needs no HTTP client.

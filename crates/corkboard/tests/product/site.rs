@@ -78,7 +78,7 @@ impl Site {
         let index = search::TantivyEngine::open(Path::new(&path("search"))).unwrap();
         let search_faults = Arc::new(search::Faulty::new(Arc::new(index)));
         let parts = Parts {
-            storage: storage::Storage::open(&format!("sqlite:{}", path("corkboard.db")), clock.clone()).unwrap(),
+            storage: storage::Storage::open(&format!("sqlite:{}", path("corkboard.db")), &Default::default(), clock.clone()).await.unwrap(),
             cache: cache::Cache::open("memory:", cache::CacheLimits::default()).unwrap(),
             feeds: feeds::Feeds::with_engine(feeds_faults.clone()),
             jobs: jobs::Jobs::open(&format!("sqlite:{}", path("jobs.db")), clock.clone()).unwrap(),

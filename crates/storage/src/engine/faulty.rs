@@ -62,6 +62,11 @@ impl Faulty {
         self.plan.lock().queued.extend(faults);
     }
 
+    /// Returns how many of the injected faults no call has met yet.
+    pub fn pending_count(&self) -> usize {
+        self.plan.lock().queued.len()
+    }
+
     /// Changes what chance does from now on.
     pub fn set(&self, faults: Faults) {
         self.plan.lock().faults = faults;

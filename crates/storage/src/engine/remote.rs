@@ -72,6 +72,9 @@ struct Client {
     watches: Arc<Watches>,
     listening: JoinHandle<()>,
     is_closed: AtomicBool,
+    /// Calls so far, for tests.
+    #[cfg(test)]
+    calls: std::sync::atomic::AtomicUsize,
 }
 
 impl Drop for Client {
@@ -107,6 +110,8 @@ impl RemoteEngine {
             watches,
             listening,
             is_closed: AtomicBool::new(false),
+            #[cfg(test)]
+            calls: Default::default(),
         };
         Ok(RemoteEngine { client: Arc::new(client), freshness: None })
     }
@@ -218,10 +223,17 @@ impl Client {
         .boxed()
     }
 
+    /// Counts a call and what it carries.
+    fn count(&self, call: &'static str, carried: usize) {
+        metrics::counter!(names::REMOTE_CALLS_TOTAL, "call" => call).increment(1);
+        metrics::histogram!(names::REMOTE_GATHERED, "call" => call).record(carried as f64);
+        #[cfg(test)]
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Reads in one call, and once more what was not answered. Delivers one answer per question.
     async fn read(&self, request: proto::ReadRequest, patience: Duration, mut deliver: impl Deliver<Vec<Piece>>) {
-        metrics::counter!(names::REMOTE_CALLS_TOTAL, "call" => "read").increment(1);
-        metrics::histogram!(names::REMOTE_GATHERED, "call" => "read").record(request.reads.len() as f64);
+        self.count("read", request.reads.len());
         let deadline = tokio::time::Instant::now() + patience;
         let mut open: Vec<Option<Vec<Piece>>> = request.reads.iter().map(|_| Some(Vec::new())).collect();
         let (mut except, mut again) = (None, true);
@@ -262,8 +274,7 @@ impl Client {
 
     /// Writes in one call. Delivers one answer per write.
     async fn write(&self, writes: Vec<proto::Write>, mut deliver: impl Deliver<write_answer::What>) {
-        metrics::counter!(names::REMOTE_CALLS_TOTAL, "call" => "write").increment(1);
-        metrics::histogram!(names::REMOTE_GATHERED, "call" => "write").record(writes.len() as f64);
+        self.count("write", writes.len());
         let mut open = vec![true; writes.len()];
         let request = proto::WriteRequest { client: self.number, writes };
         let mut except = None;

@@ -262,15 +262,17 @@ mod tests {
         assert_eq!(storage.check().await, Ok(vec![]));
     }
 
-    #[test]
-    fn urls_name_the_engine() {
+    #[tokio::test]
+    async fn urls_name_the_engine() {
         let clock = std::sync::Arc::new(model::time::ManualClock::default());
-        for url in ["mysql://localhost/corkboard", "sqlite:", "", "corkboard.db"] {
-            let error = Storage::open(url, clock.clone()).err().expect("a refusal");
+        let nobody = crate::Identity::default();
+        for url in ["oracle://localhost/corkboard", "sqlite:", "remote:", "", "corkboard.db"] {
+            let error = Storage::open(url, &nobody, clock.clone()).await.err().expect("a refusal");
             assert!(matches!(&error, Error::Invalid(message) if message.contains("sqlite:")), "{error}");
         }
         let place = Place::new(Setup::Sqlite);
-        Storage::open(&format!("sqlite:{}", place.path().display()), clock).expect("a store");
+        Storage::open(&format!("sqlite:{}", place.path().display()), &nobody, clock.clone()).await.expect("a store");
+        Storage::open("remote:127.0.0.1:1", &nobody, clock).await.expect("a store that may come later");
     }
 
     /// Every statement of a list must go along an index; a forgotten one would sort or scan a whole table.

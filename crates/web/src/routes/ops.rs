@@ -1,19 +1,21 @@
 //! Probes, metrics, static files, pictures, and what browsers and robots ask for by fixed names.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use app::pictures::media_error;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use media::{Hash, Rendition};
+use runtime::Health;
 use serde_json::json;
 
 use crate::assets;
-use crate::context::Context;
+use crate::context::{Context, is_from_this_machine};
 use crate::respond::{Answer, Told, frame, page};
 use crate::server::Web;
 use crate::view::error::Offline;
@@ -33,12 +35,33 @@ pub fn router() -> Router<Web> {
         .route("/robots.txt", get(robots))
 }
 
+/// Probes and metrics alone: for a process that serves no pages. Metrics are for this machine only, as nobody logs in there.
+pub fn operations_router(health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(|State(health): State<Health>| async move { readiness(&health) }))
+        .route("/metrics", get(metrics_here))
+        .with_state(health)
+}
+
 async fn ready(State(web): State<Web>) -> Response {
+    readiness(&web.health)
+}
+
+fn readiness(health: &Health) -> Response {
     let parts: serde_json::Map<String, serde_json::Value> =
-        web.health.parts().into_iter().map(|(name, state)| (name, json!({ "state": state.as_str(), "reason": state.reason() }))).collect();
-    let is_ready = web.health.is_ready();
+        health.parts().into_iter().map(|(name, state)| (name, json!({ "state": state.as_str(), "reason": state.reason() }))).collect();
+    let is_ready = health.is_ready();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(json!({ "ready": is_ready, "parts": parts }))).into_response()
+}
+
+async fn metrics_here(ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap) -> Response {
+    if is_from_this_machine(&headers, Some(peer)) { metrics_page() } else { StatusCode::NOT_FOUND.into_response() }
+}
+
+fn metrics_page() -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], runtime::telemetry::render_metrics()).into_response()
 }
 
 /// Metrics name queues and routes, nobody's data, but they are whoever runs the site's: only from this machine or for admins.
@@ -46,7 +69,7 @@ async fn metrics_text(State(web): State<Web>, context: Context) -> Response {
     if !context.from_this_machine && !context.viewer.is_admin() {
         return crate::routes::errors::not_found(State(web), context).await;
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], runtime::telemetry::render_metrics()).into_response()
+    metrics_page()
 }
 
 async fn static_file(Path(file): Path<String>) -> Response {

@@ -55,7 +55,7 @@ impl Site {
         let sqlite = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
         let clock = SystemClock::shared();
         let parts = Parts {
-            storage: storage::Storage::open(&sqlite("corkboard.db"), clock.clone()).expect("storage"),
+            storage: storage::Storage::open(&sqlite("corkboard.db"), &Default::default(), clock.clone()).await.expect("storage"),
             cache: cache::Cache::open("memory:", cache::CacheLimits::default()).expect("cache"),
             feeds: feeds::Feeds::open("memory:", clock.clone(), feeds::Limits::default()).expect("feeds"),
             jobs: jobs::Jobs::open(&sqlite("jobs.db"), clock.clone()).expect("jobs"),
