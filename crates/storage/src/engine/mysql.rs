@@ -49,7 +49,9 @@ use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 
-pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
+pub use operations::{
+    FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+};
 
 use cluster::{Cluster, Topology};
 use lane::{Done, Work};

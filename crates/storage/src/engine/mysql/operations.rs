@@ -4,6 +4,7 @@
 //! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; failover.rs a replica in its
 //! primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
 
+mod failover;
 mod init;
 mod lock;
 mod moves;
@@ -19,6 +20,7 @@ use super::node::server;
 use crate::error::{Error, Result};
 use crate::shard_map::{ServerEntry, ShardMap};
 
+pub use failover::{FailoverOptions, FailoverReport};
 pub use init::InitReport;
 pub use moves::{MoveReport, MoveStop};
 pub use status::{FleetStatus, ReplicaStatus, ServerStatus};
@@ -48,13 +50,20 @@ pub struct Operator {
     pub(super) file: PathBuf,
     pub(super) site: Credentials,
     pub(super) admin: Credentials,
+    /// The login by which replicas follow their primary, for a server that never did.
+    pub(super) replication: Option<Credentials>,
     pub(super) progress: Arc<dyn Progress>,
 }
 
 impl Operator {
     /// `site` is the login of the storage service, `admin` one that may replicate, promote and make tables.
     pub fn new(file: PathBuf, site: Credentials, admin: Credentials, progress: Arc<dyn Progress>) -> Operator {
-        Operator { file, site, admin, progress }
+        Operator { file, site, admin, replication: None, progress }
+    }
+
+    /// Gives the login by which a former primary follows the one that took its place.
+    pub fn with_replication(self, login: Credentials) -> Operator {
+        Operator { replication: Some(login), ..self }
     }
 
     /// Returns the newest map: that of the file, or a newer one that a server was told.
