@@ -91,7 +91,9 @@ async fn storage(app: &App) -> Check {
             format!("{rows} rows, {:.1} MiB", (stats.file_bytes + stats.wal_bytes) as f64 / f64::from(1 << 20))
         }
         Err(error) => {
-            problems.push(format!("The store can't be read: {error}. Look at the disk, or at the storage service; if it is damaged, restore the last backup."));
+            problems.push(format!(
+                "The store can't be read: {error}. Look at the disk, or at the storage service; if it is damaged, restore the last backup."
+            ));
             String::new()
         }
     };

@@ -128,9 +128,9 @@ fn part_of(roles: &[String], is_storage_remote: bool) -> anyhow::Result<Part> {
 
 /// Listens on an address; `key` is what sets it.
 pub async fn bind(address: &str, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{address} can't be listened on. If another server runs there, stop it or choose another port with {key}")
-    })
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} can't be listened on. If another server runs there, stop it or choose another port with {key}"))
 }
 
 /// Takes the data folder for this process. The lock goes with the process, however it ends.
