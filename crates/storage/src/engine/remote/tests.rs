@@ -308,7 +308,7 @@ async fn a_callers_deadline_ends_the_work() {
     let (mut service, request) = held.call(request, Some(patience));
     let mut answers = service.read(request).await.expect("a call").into_inner();
     let answer = answers.message().await.expect("a message").expect("an answer").answers.remove(0);
-    let super::read_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
+    let crate::wire::proto::read_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
     assert!(matches!(Error::from(error), Error::Unavailable(message) if message.contains("deadline")));
     faults.inject([delay]);
     let sweep = super::Intent::SweepIdempotency(super::proto::write::SweepIdempotency { before: 1 });
