@@ -1,6 +1,7 @@
 //! What every engine must do: one list of tests, one line per engine to run it.
 
 mod edges;
+pub(crate) mod fleet;
 mod ids;
 mod names;
 mod objects;
@@ -15,6 +16,7 @@ use model::object::{Picture, SCHEMA_VERSION};
 use model::time::ManualClock;
 use model::{BoardId, Event, EventKind, Id, ImageId, Kind, Pin, PinId, Section, Shard, Timestamp, UserId};
 
+use self::fleet::Fleet;
 use crate::engine::Engine;
 use crate::engine::faulty::{Faults, Faulty};
 use crate::engine::remote::{Identity, RemoteEngine};
@@ -27,6 +29,18 @@ macro_rules! contract {
         mod sqlite { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Sqlite)).await; })* }
         mod faulty { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Faulty)).await; })* }
         mod remote { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::RemoteSqlite)).await; })* }
+        mod mysql {
+            $(#[tokio::test] async fn $test() {
+                let Some(place) = super::Place::beside_mariadb(stringify!($test), super::Setup::Mysql) else { return };
+                super::$module::$test(place).await;
+            })*
+        }
+        mod remote_mysql {
+            $(#[tokio::test] async fn $test() {
+                let Some(place) = super::Place::beside_mariadb(stringify!($test), super::Setup::RemoteMysql) else { return };
+                super::$module::$test(place).await;
+            })*
+        }
     };
 }
 
@@ -75,6 +89,10 @@ pub(crate) enum Setup {
     Faulty,
     /// A service on loopback over SQLite; every opening is a client of its own.
     RemoteSqlite,
+    /// Two databases of a real server, which stand for two servers with half of the shards each.
+    Mysql,
+    /// A service on loopback over those.
+    RemoteMysql,
 }
 
 /// A folder with a store that can be opened again and again; every opening stands for a process.
@@ -84,6 +102,7 @@ pub(crate) struct Place {
     pub(crate) clock: Arc<ManualClock>,
     /// Where the service listens, once one runs. It ends with the test's runtime.
     service: OnceLock<SocketAddr>,
+    fleet: Option<Fleet>,
 }
 
 /// When the tests begin.
@@ -92,7 +111,13 @@ pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 impl Place {
     pub(crate) fn new(setup: Setup) -> Place {
         let folder = tempfile::tempdir().expect("a folder");
-        Place { folder, setup, clock: Arc::new(ManualClock::at(START)), service: OnceLock::new() }
+        Place { folder, setup, clock: Arc::new(ManualClock::at(START)), service: OnceLock::new(), fleet: None }
+    }
+
+    /// A place on a real server. `None` when there is none on this machine, and tests may be skipped.
+    pub(crate) fn beside_mariadb(test: &str, setup: Setup) -> Option<Place> {
+        let fleet = Fleet::start(test, 2)?;
+        Some(Place { fleet: Some(fleet), ..Place::new(setup) })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -105,11 +130,14 @@ impl Place {
 
     pub(crate) fn engine(&self) -> Arc<dyn Engine> {
         let sqlite = || -> Arc<dyn Engine> { Arc::new(SqliteEngine::open(&self.path()).expect("an engine")) };
+        let mysql = || -> Arc<dyn Engine> { Arc::new(self.fleet.as_ref().expect("a fleet").open()) };
         match self.setup {
             Setup::Sqlite => sqlite(),
             Setup::Faulty => Arc::new(Faulty::new(sqlite(), 1, Faults::default())),
-            Setup::RemoteSqlite => {
-                let address = self.service.get_or_init(|| serve_here(Storage::with_engine(sqlite(), self.clock.clone())));
+            Setup::Mysql => mysql(),
+            Setup::RemoteSqlite | Setup::RemoteMysql => {
+                let engine = || if self.setup == Setup::RemoteSqlite { sqlite() } else { mysql() };
+                let address = self.service.get_or_init(|| serve_here(Storage::with_engine(engine(), self.clock.clone())));
                 Arc::new(RemoteEngine::open(&address.to_string(), &Identity::default()).expect("an engine"))
             }
         }

@@ -13,8 +13,11 @@ use crate::batch::{Condition, Written};
 use crate::error::Result;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 
+mod apply;
 pub(crate) mod faulty;
+pub(crate) mod mysql;
 pub(crate) mod remote;
+mod slots;
 pub(crate) mod sqlite;
 
 /// One operation of a batch; see the methods of [`crate::Batch`] for what each does.

@@ -4,6 +4,7 @@
 //! caller ─▶ Storage (front: checks, deadlines, spans, metrics) ─▶ Engine (port: raw rows) ─▶ sqlite: one file for all shards
 //!               ▲                                                                        ├▶ remote: another process ─ gRPC ─┐
 //!               └──────────────── server.rs, in that process ◀───────────────────────────┼──────────────────────────────────┘
+//!                                                                                        ├▶ mysql: many servers, by the shard map
 //!                                                                                        └▶ faulty: fails on purpose, in tests
 //! Batch ─ create · update · map · claim · emit · audit … ─▶ one transaction on one shard ─▶ durable ─▶ watch() is bumped
 //! ```
@@ -47,6 +48,9 @@ pub use access::{AccessList, Caller, Right};
 pub use audit::{AuditEntry, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
+pub use engine::mysql::{
+    FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+};
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;
 pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};

@@ -12,6 +12,15 @@ pub(crate) const REMOTE_CALLS_TOTAL: &str = "storage_remote_calls_total";
 pub(crate) const REMOTE_GATHERED: &str = "storage_remote_gathered";
 pub(crate) const REMOTE_LOST_TOTAL: &str = "storage_remote_lost_total";
 
+pub(crate) const GROUP_BATCHES: &str = "storage_group_batches";
+pub(crate) const GROUP_SECONDS: &str = "storage_group_seconds";
+pub(crate) const MAP_EPOCH: &str = "storage_map_epoch";
+pub(crate) const MAP_REFRESHES_TOTAL: &str = "storage_map_refreshes_total";
+pub(crate) const TURNED_AWAY_TOTAL: &str = "storage_turned_away_total";
+pub(crate) const SERVER_UP: &str = "storage_server_up";
+pub(crate) const REPLICA_BEHIND_SECONDS: &str = "storage_replica_behind_seconds";
+pub(crate) const REPLICA_PASSED_OVER_TOTAL: &str = "storage_replica_passed_over_total";
+
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[
     Metric::histogram(CALL_SECONDS, "Time of one call, by `call`, the wait for the disk included."),
@@ -19,6 +28,17 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(WRITE_OPS, "Operations in one written batch."),
     Metric::counter(IDS_RESERVED_TOTAL, "Ids reserved in the engine, used or not."),
     Metric::counter(CLAIMS_SWEPT_TOTAL, "Unconfirmed claims of names that were freed because their owner does not exist."),
+    Metric::histogram(GROUP_BATCHES, "Batches that shared one transaction on a MySQL server."),
+    Metric::histogram(GROUP_SECONDS, "Time of one such transaction, attempts that met a deadlock included."),
+    Metric::gauge(MAP_EPOCH, "Epoch of the shard map that this process goes by; processes that differ for long can't see a server."),
+    Metric::counter(MAP_REFRESHES_TOTAL, "Times that a newer shard map was looked for."),
+    Metric::counter(
+        TURNED_AWAY_TOTAL,
+        "Writes that a server turned away and that were tried again, by `reason`: elsewhere, frozen, no_lease.",
+    ),
+    Metric::gauge(SERVER_UP, "1 while a MySQL server of the map answers its keeper, by `server`; 0 while it does not."),
+    Metric::gauge(REPLICA_BEHIND_SECONDS, "How far a replica is behind its primary, by `server`; -1 while nobody knows."),
+    Metric::counter(REPLICA_PASSED_OVER_TOTAL, "Reads for which a replica was chosen and the primary asked in the end."),
     Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the storage service that its access list does not allow, by `caller` and `call`."),
     Metric::counter(REMOTE_CALLS_TOTAL, "Calls to storage services elsewhere, by `call`; each carries what was gathered."),
     Metric::histogram(REMOTE_GATHERED, "Reads or writes that one call to a storage service carried, by `call`."),

@@ -138,7 +138,11 @@ impl ShardMap {
 
     /// Returns the map after a range of shards has gone to a server, with the next epoch.
     pub fn with_moved(&self, first: u16, last: u16, server: &str) -> ShardMap {
-        let epoch = self.epoch + 1;
+        self.with_moved_at(first, last, server, self.epoch + 1)
+    }
+
+    /// Does what [`ShardMap::with_moved`] does, with an epoch that is known.
+    pub fn with_moved_at(&self, first: u16, last: u16, server: &str, epoch: u64) -> ShardMap {
         let mut ranges = Vec::new();
         for range in &self.ranges {
             if range.last < first || range.first > last {
@@ -155,7 +159,7 @@ impl ShardMap {
                 ranges.push(RangeEntry { first: last + 1, ..range.clone() });
             }
         }
-        ShardMap { epoch, servers: self.servers.clone(), ranges: joined(ranges) }
+        ShardMap { epoch: epoch.max(self.epoch), servers: self.servers.clone(), ranges: joined(ranges) }
     }
 }
 

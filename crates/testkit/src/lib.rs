@@ -6,12 +6,15 @@
 //! client.rs     a blocking HTTP client with cookies: forms, multipart, JSON
 //! http.rs       bytes of HTTP/1.1 to responses, for the client and for the load
 //! person.rs     somebody with a session and a token: what people do, and what they then see
+//! mariadb.rs    private MariaDB servers: start, replicate, kill -9, freeze; one for many tests
+//! proxy.rs      a way to a server that can be cut for one party
 //! picture.rs    small valid PNG and JPEG files of a colour
 //! load.rs       open-loop load with latency from the intended send time
 //! histogram.rs  latencies in logarithmic buckets
 //! figure.rs     one JSON object per measured figure, and the table of them
 //! calibrate.rs  how fast this machine is just now
-//! procfs.rs     CPU time and resident memory of a process
+//! procfs.rs     CPU time, resident memory and threads of a process
+//! program.rs    finding programs of the machine
 //! random.rs     chance that can be replayed from a seed
 //! skip.rs       skipping loudly, or failing when nothing may be skipped
 //! wait.rs       waiting for a state
@@ -23,9 +26,12 @@ pub mod figure;
 pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod mariadb;
 pub mod person;
 pub mod picture;
 pub mod procfs;
+pub mod program;
+pub mod proxy;
 pub mod random;
 pub mod site;
 pub mod skip;
@@ -36,6 +42,7 @@ pub use figure::Figure;
 pub use histogram::Histogram;
 pub use http::Response;
 pub use person::Person;
+pub use proxy::{Cut, Proxy};
 pub use random::Random;
 pub use site::Site;
 pub use wait::wait_for;

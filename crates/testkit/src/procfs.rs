@@ -1,4 +1,4 @@
-//! CPU time and resident memory of a process, from `/proc`. Linux only, like the benches.
+//! CPU time, resident memory and threads of a process, from `/proc`. Linux only, like the benches.
 
 use std::time::Duration;
 
@@ -29,6 +29,22 @@ fn parse_stat(stat: &str) -> Option<CpuTime> {
     Some(CpuTime { own: duration(ticks(11)? + ticks(12)?), children: duration(ticks(13)? + ticks(14)?) })
 }
 
+/// Gives the letters of proc(5) for what each thread of a process does just now: `R` runs, `S` sleeps, `T` is stopped, …
+pub fn thread_states(pid: u32) -> anyhow::Result<String> {
+    let path = format!("/proc/{pid}/task");
+    let mut states = String::new();
+    for entry in std::fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
+        // A thread may end between the two looks.
+        let Ok(stat) = std::fs::read_to_string(entry?.path().join("stat")) else { continue };
+        states.extend(parse_state(&stat));
+    }
+    Ok(states)
+}
+
+fn parse_state(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// Reads the resident set in bytes.
 pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
@@ -47,11 +63,13 @@ mod tests {
         let expected = CpuTime { own: Duration::from_secs(2), children: Duration::from_secs(4) };
         assert_eq!(parse_stat(line), Some(expected));
         assert_eq!(parse_stat("42 (a) S 1"), None);
+        assert_eq!(parse_state(line), Some('S'));
     }
 
     #[test]
     fn this_process_has_memory() {
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
         assert!(cpu_time("self").is_ok());
+        assert!(thread_states(std::process::id()).unwrap().contains('R'), "the thread that asks runs");
     }
 }

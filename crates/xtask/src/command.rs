@@ -34,10 +34,9 @@ pub fn target_folder(root: &Path) -> PathBuf {
     }
 }
 
-/// Tells whether a program is found on the PATH.
+/// Tells whether a program is found on the PATH, or where servers are installed.
 pub fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    testkit::program::find(program).is_some()
 }
 
 /// Describes a command as a person would type it.

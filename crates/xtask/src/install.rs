@@ -8,7 +8,7 @@ use crate::command;
 pub struct Need {
     /// What a person calls it.
     pub name: &'static str,
-    /// A program on the PATH, or a file or folder when it starts with '/'.
+    /// A program on the PATH or among the servers, or a file or folder when it starts with '/'.
     pub evidence: &'static [&'static str],
     /// Debian's packages that bring it.
     pub packages: &'static [&'static str],
@@ -21,6 +21,7 @@ pub const OPENCLIPART: Need = Need {
     evidence: &["/usr/share/openclipart/png", "/usr/share/openclipart/svg"],
     packages: &["openclipart-png", "openclipart-svg"],
 };
+pub const MARIADB: Need = Need { name: "MariaDB", evidence: &["mariadbd", "mariadb", "mariadb-install-db"], packages: &["mariadb-server"] };
 pub const VIPS: Need = Need { name: "vipsthumbnail", evidence: &["vipsthumbnail"], packages: &["libvips-tools"] };
 pub const WALLPAPERS: Need = Need {
     name: "photographs (wallpaper packages)",

@@ -9,6 +9,8 @@
 //! live       real data goes in whole (tests named live_…)       nextest, else cargo test
 //! crash      kill -9 during writes (tests named crash_…)        nextest, else cargo test
 //! ```
+//! Contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own.
+//!
 //! What a section needs from outside is installed when that is possible. What can't be had is skipped with its reason, or
 //! fails with `--require-live`. A test that skips itself says so through `testkit::skip`, and is counted here.
 
@@ -18,7 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use clap::ValueEnum;
+use testkit::mariadb;
 
 use crate::{
     command,
@@ -77,8 +81,14 @@ impl Section {
         match self {
             Section::Pure => &[install::OPENCLIPART],
             Section::Bench => &[install::VIPS],
+            section if section.shares_a_server() => &[install::MARIADB],
             _ => &[],
         }
+    }
+
+    /// Whether its tests share one MariaDB server, which runs as long as the section.
+    fn shares_a_server(self) -> bool {
+        matches!(self, Section::Contract | Section::Product | Section::Live | Section::Crash)
     }
 
     /// The tests of this section in nextest's words.
@@ -197,6 +207,13 @@ impl Run<'_> {
         if matches!(section, Section::Product | Section::Live | Section::Crash) {
             cargo.env("CORKBOARD_BIN", self.binary()?);
         }
+        // Without the server's programs the tests that want one skip themselves.
+        let server = if section.shares_a_server() && mariadb::missing().is_none() {
+            Some(mariadb::Server::start(mariadb::shared_options()).context("starting MariaDB for the tests of this section")?)
+        } else {
+            None
+        };
+        cargo.envs(server.as_ref().map(|server| (mariadb::SHARED_VARIABLE, server.address())));
         let counts_of = if self.has_nextest {
             cargo.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=pass", "-E", section.nextest_filter()]);
             summary::of_nextest

@@ -4,8 +4,9 @@ use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use sqlite::rusqlite::{self, CachedStatement, Connection, OptionalExtension, params};
 use sqlite::{Error, Result};
 
-use super::schema::{mapping_sql, name_slot, object_sql, slots_of};
+use super::schema::{mapping_sql, object_sql};
 use crate::audit::AuditRow;
+use crate::engine::slots::{name_kind, name_slot, slots_of};
 use crate::row::{Edge, Name, Order, Range, Row, StaleClaim};
 
 pub(super) fn get(connection: &Connection, ids: &[Id]) -> Result<Vec<Option<Row>>> {
@@ -131,12 +132,6 @@ pub(super) fn stale_claims(
         claims.push(StaleClaim { kind, key: row.get(1)?, id: decode_id(row.get(2)?)? });
     }
     Ok(claims)
-}
-
-fn name_kind(text: &str) -> Option<NameKind> {
-    [NameKind::Username, NameKind::Email, NameKind::ImageHash, NameKind::Tag, NameKind::BoardSlug, NameKind::SourceKey]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
 }
 
 pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<Vec<(i64, String)>> {

@@ -4,11 +4,11 @@
 //! pins, boards, …          id │ data (JSON) │ version │ created_at │ updated_at │ active         one table per kind
 //! board_has_pins, …        from_id, to_id │ sequence                                             one table per association
 //! mapping_counts           from_id, assoc │ count
-//! names                    slot, kind, key │ id │ confirmed │ claimed_at      slot = shard<<46 | low 46 bits of FNV-1a(kind \0 key)
+//! names                    slot, kind, key │ id │ confirmed │ claimed_at
 //! outbox                   position │ id │ event (JSON)
 //! audit                    id │ at │ actor │ act │ subjects │ data │ previous_hash │ hash      id = shard<<46 | 13<<36 | number
-//! idempotency              slot, key │ batch_hash │ answer │ created_at       slot = shard<<46 | low 46 bits of FNV-1a(key)
-//! sequences                slot │ next                                        slot = shard<<10 | kind
+//! idempotency              slot, key │ batch_hash │ answer │ created_at
+//! sequences                slot │ next                                        slots: see engine/slots.rs
 //! ```
 //!
 //! A shard is a contiguous range of every primary key but the outbox's.
@@ -16,11 +16,7 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use model::id::fnv1a;
-use model::{Assoc, Kind, NameKind, Shard};
-
-/// Bits of an id below the shard.
-const SHARD_SHIFT: u32 = 46;
+use model::{Assoc, Kind};
 
 /// The tables that don't follow from the vocabulary. Applied ones are never changed; a change is one more.
 pub(super) const MIGRATIONS: &[&str] = &["
@@ -168,29 +164,6 @@ impl MappingSql {
     }
 }
 
-/// Returns where a name stands in its table.
-pub(super) fn name_slot(shard: Shard, kind: NameKind, key: &str) -> i64 {
-    slot(shard, fnv1a(kind.as_str().as_bytes().iter().chain(b"\0").chain(key.as_bytes())))
-}
-
-/// Returns where an idempotency key stands in its table.
-pub(super) fn key_slot(shard: Shard, key: &str) -> i64 {
-    slot(shard, fnv1a(key.as_bytes().iter()))
-}
-
-pub(super) fn sequence_slot(shard: Shard, kind: Kind) -> i64 {
-    i64::from(shard.0) << 10 | i64::from(kind as u16)
-}
-
-/// Returns the first and the last slot of a shard.
-pub(super) fn slots_of(shard: Shard) -> (i64, i64) {
-    (slot(shard, 0), slot(shard, u64::MAX))
-}
-
-fn slot(shard: Shard, hash: u64) -> i64 {
-    i64::from(shard.0) << SHARD_SHIFT | (hash & ((1 << SHARD_SHIFT) - 1)) as i64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,13 +176,5 @@ mod tests {
         for assoc in Assoc::ALL {
             assert!(mapping_sql(*assoc).unmap.contains(&format!("FROM {} ", assoc.table())), "{assoc:?}");
         }
-    }
-
-    #[test]
-    fn slots_stay_on_their_shard() {
-        let (first, last) = Shard(4095).id_range();
-        let slot = name_slot(Shard(4095), NameKind::Username, "ada") as u64;
-        assert!(first <= slot && slot <= last);
-        assert_ne!(name_slot(Shard(1), NameKind::Username, "ada"), name_slot(Shard(1), NameKind::Tag, "ada"));
     }
 }

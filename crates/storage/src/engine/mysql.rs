@@ -1,0 +1,481 @@
+//! The scaled engine: shards on many MySQL or MariaDB servers, each with replicas.
+//!
+//! ```text
+//! call ─▶ Cluster: which server has the shard? ─▶ Node ─ write ─▶ Lane: group commit on the primary, rights checked in the transaction
+//!             ▲ a newer map                        │
+//!             └─ Keeper: lease, commits of others, └ read ──▶ primary, or a replica that is fresh enough; then: do you have this shard?
+//!                replicas' delay, newer maps
+//! ```
+//!
+//! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
+//! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
+//! look at everything.
+//!
+//! Invariants
+//! - A write is held against the server's own list of shards, in its transaction: no row lands where it does not belong, whatever map
+//!   the writer went by.
+//! - Writers of one shard are ordered by the lock on its row in that list, over all processes.
+//! - A server writes only under a lease, and one that lost it gets it back only after its replicas were asked.
+
+mod ahead;
+mod check;
+mod cluster;
+mod keeper;
+mod lane;
+mod node;
+mod operations;
+mod overlay;
+mod read;
+mod schema;
+mod shape;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp, id::SHARD_COUNT};
+use mysql::{Credentials, Limits, Row as Answer};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::audit::AuditRow;
+use crate::batch::Written;
+use crate::engine::{Engine, EngineStats, Prepared};
+use crate::error::{Error, Result};
+use crate::metrics as names;
+use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
+use crate::shard_map::ShardMap;
+
+pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
+
+use cluster::{Cluster, Topology};
+use lane::{Done, Work};
+use node::{Node, Process, SEEN_WAIT};
+
+/// Attempts at a read whose shard has gone to another server meanwhile.
+const READ_ATTEMPTS: usize = 4;
+/// Bits of an outbox position below the server's number.
+const POSITION_BITS: u32 = 48;
+/// Lists of one call that one round trip asks for.
+const RANGES_PER_TRIP: usize = 200;
+/// Counting every table may take this part of the time (1/100).
+const COUNTING_SHARE: u32 = 100;
+/// Rows that one statement of housekeeping deletes.
+const SWEEP_ROWS: u64 = 2_000;
+
+pub struct MysqlEngine {
+    cluster: Arc<Cluster>,
+    freshness: Freshness,
+    counted: Arc<Mutex<Option<Counted>>>,
+}
+
+struct Counted {
+    tables: Vec<(String, u64)>,
+    at: Instant,
+    took: Duration,
+}
+
+impl From<mysql::Error> for Error {
+    /// Classifies errors of calls that change nothing, or the same when repeated.
+    fn from(error: mysql::Error) -> Error {
+        match error {
+            mysql::Error::Corrupt(message) => Error::Corrupt(message),
+            other => Error::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl MysqlEngine {
+    /// Opens the cluster that a shard map's file describes.
+    pub async fn open(file: &Path, credentials: Credentials) -> Result<MysqlEngine> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Error::Invalid(format!("The shard map {} can't be read: {error}. `corkboard storage init` makes it.", file.display()))
+        })?;
+        MysqlEngine::start(ShardMap::parse(&text)?, credentials, Some(file))
+    }
+
+    /// Opens the cluster that one of its servers knows: `HOST:PORT/DATABASE`.
+    pub async fn find(address: &str, credentials: Credentials) -> Result<MysqlEngine> {
+        let server = node::server(address, &credentials, Limits::default())?;
+        let told = server.query("SELECT map FROM shard_map WHERE id = 1").await;
+        let map = match told {
+            Ok(sets) => sets.first().and_then(|rows| rows.first()).map(|row| ShardMap::parse(row.text(0)?)).transpose()?,
+            Err(error) if error.code() == Some(1146) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(map) = map else {
+            return Err(Error::Invalid(format!("{address} holds no Corkboard yet. `corkboard storage init` makes its tables.")));
+        };
+        MysqlEngine::start(map, credentials, None)
+    }
+
+    /// Starts on a map.
+    pub fn start(map: ShardMap, credentials: Credentials, file: Option<&Path>) -> Result<MysqlEngine> {
+        let process = Process {
+            writer: (runtime::random_u64() >> 1) as i64,
+            credentials,
+            counters: Arc::default(),
+            commits: watch::Sender::new(0),
+            others: watch::Sender::new(0),
+        };
+        let cluster = Cluster::start(map, process, file.map(Path::to_owned))?;
+        Ok(MysqlEngine { cluster, freshness: Freshness::default(), counted: Arc::default() })
+    }
+
+    /// Returns the shard map that it goes by now.
+    pub fn map(&self) -> ShardMap {
+        self.cluster.map()
+    }
+
+    /// Asks one server, and believes the answer if it has all of `shards` (still).
+    async fn ask(&self, node: &Node, shards: &[Shard], statements: &[String]) -> Result<Option<Vec<Vec<Answer>>>> {
+        let sql = format!("{};{}", statements.join(";"), read::held_sql(shards));
+        let (server, seen) = node.reader(&self.freshness);
+        let is_replica = !std::ptr::eq(server, &node.primary);
+        let mut sets = match (is_replica, self.ask_replica(server, seen, &sql).await) {
+            (true, Ok(Some(sets))) => sets,
+            (true, _) => {
+                metrics::counter!(names::REPLICA_PASSED_OVER_TOTAL).increment(1);
+                node.primary.query(&sql).await?
+            }
+            (false, result) => result?.unwrap_or_default(),
+        };
+        let held = sets.pop().unwrap_or_default();
+        Ok((held.len() == shards.len()).then_some(sets))
+    }
+
+    /// Asks one server. `None` when it has not seen what the reader wrote.
+    async fn ask_replica(&self, server: &mysql::Server, seen: Option<&str>, sql: &str) -> Result<Option<Vec<Vec<Answer>>>> {
+        let Some(gtid) = seen else { return Ok(Some(server.query(sql).await?)) };
+        let wait = server.dialect().await?.wait_for(gtid, SEEN_WAIT.as_secs_f64());
+        let mut sets = server.query(&format!("SELECT {wait};{sql}")).await?;
+        let waited = if sets.is_empty() { Vec::new() } else { sets.remove(0) };
+        Ok((waited.first().map(|row| row.i64(0)).transpose()? == Some(0)).then_some(sets))
+    }
+
+    /// Reads from the server of one shard.
+    async fn read<T>(&self, shard: Shard, statement: String, decode: impl Fn(&[Answer]) -> Result<T>) -> Result<T> {
+        let statements = [statement];
+        for _ in 0..READ_ATTEMPTS {
+            let topology = self.cluster.topology()?;
+            let node = node_of(&topology, shard)?;
+            if let Some(sets) = self.ask(node, &[shard], &statements).await? {
+                return decode(sets.first().map_or(&[], Vec::as_slice));
+            }
+            self.cluster.refresh().await?;
+        }
+        Err(nobody_has(shard))
+    }
+
+    /// Reads from every server that has one of the things asked for, at once: `statements` makes the questions to one server from the
+    /// places of its things, `take` gets that server's answers.
+    async fn read_spread(
+        &self,
+        shards: &[Shard],
+        statements: impl Fn(&[usize]) -> Vec<String>,
+        mut take: impl FnMut(&[usize], Vec<Vec<Answer>>) -> Result<()>,
+    ) -> Result<()> {
+        // Ids come from addresses that anybody can type: what is on a shard that does not exist never was.
+        let mut left: Vec<usize> = (0..shards.len()).filter(|place| shards[*place].0 < SHARD_COUNT).collect();
+        for _ in 0..READ_ATTEMPTS {
+            let topology = self.cluster.topology()?;
+            let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for place in &left {
+                by_node.entry(node_of(&topology, shards[*place])?.entry.name.as_str()).or_default().push(*place);
+            }
+            let asks = by_node.into_iter().map(|(name, places)| {
+                let (node, statements) = (&topology.nodes[name], statements(&places));
+                let mut asked: Vec<Shard> = places.iter().map(|place| shards[*place]).collect();
+                asked.sort_unstable();
+                asked.dedup();
+                async move { Ok::<_, Error>((self.ask(node, &asked, &statements).await?, places)) }
+            });
+            left = Vec::new();
+            for (answer, places) in try_join_all(asks).await? {
+                match answer {
+                    Some(sets) => take(&places, sets)?,
+                    None => left.extend(places),
+                }
+            }
+            match left.first() {
+                None => return Ok(()),
+                Some(_) => self.cluster.refresh().await?,
+            }
+        }
+        Err(nobody_has(shards[left[0]]))
+    }
+
+    /// Asks all servers the same, and returns their answers by number. A map that changes meanwhile could lose or double rows.
+    async fn read_all(&self, statement: &str) -> Result<Vec<(u16, Vec<Answer>)>> {
+        for _ in 0..READ_ATTEMPTS {
+            let topology = self.cluster.topology()?;
+            let epoch = topology.map.epoch;
+            let asks = topology.nodes.values().map(|node| async move {
+                let (server, _) = node.reader(&self.freshness);
+                let sets = match server.query(statement).await {
+                    Err(_) if !std::ptr::eq(server, &node.primary) => node.primary.query(statement).await?,
+                    result => result?,
+                };
+                Ok::<_, Error>((node.entry.number, sets.into_iter().next().unwrap_or_default()))
+            });
+            let mut answers = try_join_all(asks).await?;
+            if self.cluster.map().epoch == epoch {
+                answers.sort_by_key(|(number, _)| *number);
+                return Ok(answers);
+            }
+        }
+        Err(Error::Unavailable("Shards are being moved just now; try again.".to_owned()))
+    }
+
+    /// Runs a statement on every primary until it changes nothing any more; returns how much it changed.
+    async fn everywhere(&self, statement: &str) -> Result<u64> {
+        let mut changed = 0;
+        for node in self.cluster.topology()?.nodes.values() {
+            loop {
+                let sets = node.primary.query(&format!("{statement} LIMIT {SWEEP_ROWS}; SELECT ROW_COUNT()")).await?;
+                let rows = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
+                changed += rows;
+                if rows < SWEEP_ROWS {
+                    break;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn table_rows(&self) -> Result<Vec<(String, u64)>> {
+        if let Some(counted) = &*self.counted.lock()
+            && counted.at.elapsed() < counted.took * COUNTING_SHARE
+        {
+            return Ok(counted.tables.clone());
+        }
+        let started = Instant::now();
+        let mut tables: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, rows) in self.read_all(&check::table_rows_sql()).await? {
+            for row in rows {
+                *tables.entry(row.string(0)?).or_default() += row.u64(1)?;
+            }
+        }
+        let tables: Vec<_> = tables.into_iter().collect();
+        *self.counted.lock() = Some(Counted { tables: tables.clone(), at: Instant::now(), took: started.elapsed() });
+        Ok(tables)
+    }
+}
+
+fn node_of(topology: &Topology, shard: Shard) -> Result<&Arc<Node>> {
+    let range = topology.map.range_of(shard).ok_or_else(|| Error::Invalid(format!("Shard {} does not exist.", shard.0)))?;
+    topology.nodes.get(&range.server).ok_or_else(|| Error::Unavailable(format!("Server {} is not known.", range.server)))
+}
+
+fn nobody_has(shard: Shard) -> Error {
+    Error::Unavailable(format!(
+        "No server answers for shard {}: it is on its way from one to another, or the shard map is wrong. `corkboard storage status` tells.",
+        shard.0
+    ))
+}
+
+fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Result<Vec<T>> {
+    rows.iter().map(decode).collect()
+}
+
+#[async_trait]
+impl Engine for MysqlEngine {
+    async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
+        match self.cluster.write(shard, Work::Reserve { shard, kind, count }).await? {
+            Done::Reserved(first) => Ok(first),
+            Done::Written(_) => Err(Error::Corrupt("A reservation was answered as a write.".to_owned())),
+        }
+    }
+
+    async fn get(&self, ids: &[Id]) -> Result<Vec<Option<Row>>> {
+        let shards: Vec<Shard> = ids.iter().map(|id| id.shard()).collect();
+        let mut found: HashMap<Id, Row> = HashMap::with_capacity(ids.len());
+        let statements = |places: &[usize]| read::get_sql(&places.iter().map(|place| ids[*place]).collect::<Vec<_>>());
+        self.read_spread(&shards, statements, |_, sets| {
+            for row in sets.iter().flatten() {
+                let row = read::decode_row(row)?;
+                found.insert(row.id, row);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn write(&self, batch: Prepared) -> Result<Written> {
+        let shard = batch.shard;
+        match self.cluster.write(shard, Work::Batch(Arc::new(batch))).await? {
+            Done::Written(written) => Ok(written),
+            Done::Reserved(_) => Err(Error::Corrupt("A write was answered as a reservation.".to_owned())),
+        }
+    }
+
+    async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {
+        let mut lists: Vec<Vec<Edge>> = vec![Vec::new(); froms.len()];
+        for (begin, chunk) in froms.chunks(RANGES_PER_TRIP).enumerate().map(|(index, chunk)| (index * RANGES_PER_TRIP, chunk)) {
+            let shards: Vec<Shard> = chunk.iter().map(|from| from.shard()).collect();
+            let statements = |places: &[usize]| places.iter().map(|place| read::range_sql(assoc, chunk[*place], range)).collect();
+            self.read_spread(&shards, statements, |places, sets| {
+                for (place, rows) in places.iter().zip(&sets) {
+                    lists[begin + place] = decode_all(rows, read::decode_edge)?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(lists)
+    }
+
+    async fn edges(&self, assoc: Assoc, from: Id, tos: &[Id]) -> Result<Vec<Option<i64>>> {
+        if from.shard().0 >= SHARD_COUNT {
+            return Ok(vec![None; tos.len()]);
+        }
+        let found = self.read(from.shard(), read::edges_sql(assoc, from, tos), |rows| decode_all(rows, read::decode_edge)).await?;
+        let found: HashMap<Id, i64> = found.into_iter().map(|edge| (edge.to, edge.sequence)).collect();
+        Ok(tos.iter().map(|to| found.get(to).copied()).collect())
+    }
+
+    async fn counts(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>> {
+        let shards: Vec<Shard> = wanted.iter().map(|(_, from)| from.shard()).collect();
+        let mut found: HashMap<(Assoc, Id), u64> = HashMap::new();
+        let statements = |places: &[usize]| vec![read::counts_sql(&places.iter().map(|place| wanted[*place]).collect::<Vec<_>>())];
+        self.read_spread(&shards, statements, |_, sets| {
+            for row in sets.iter().flatten() {
+                found.insert((ahead::assoc_of(row.text(1)?)?, read::decode_id(row.i64(0)?)?), row.u64(2)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(wanted.iter().map(|key| found.get(key).copied().unwrap_or(0)).collect())
+    }
+
+    async fn name(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>> {
+        if shard.0 >= SHARD_COUNT {
+            return Ok(None);
+        }
+        self.read(shard, read::name_sql(shard, kind, key), |rows| rows.first().map(read::decode_name).transpose()).await
+    }
+
+    async fn names_of(&self, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
+        if owner.shard().0 >= SHARD_COUNT {
+            return Ok(Vec::new());
+        }
+        let decode = |row: &Answer| Ok((row.string(0)?, read::decode_id(row.i64(1)?)?));
+        self.read(owner.shard(), read::names_of_sql(owner, kind, limit), |rows| decode_all(rows, decode)).await
+    }
+
+    async fn stale_claims(&self, before: Timestamp, after: Option<&StaleClaim>, limit: usize) -> Result<Vec<StaleClaim>> {
+        let answers = self.read_all(&read::stale_claims_sql(before, after, limit)).await?;
+        let mut claims = answers.iter().flat_map(|(_, rows)| rows).map(read::decode_claim).collect::<Result<Vec<_>>>()?;
+        claims.sort_by(|(a_slot, a), (b_slot, b)| (a_slot, a.kind.as_str(), &a.key).cmp(&(b_slot, b.kind.as_str(), &b.key)));
+        Ok(claims.into_iter().map(|(_, claim)| claim).take(limit).collect())
+    }
+
+    async fn scan(&self, kind: Kind, after: Option<Id>, limit: usize) -> Result<Vec<Row>> {
+        let answers = self.read_all(&read::scan_sql(kind, after, limit)).await?;
+        let mut rows = answers.iter().flat_map(|(_, rows)| rows).map(read::decode_row).collect::<Result<Vec<_>>>()?;
+        rows.sort_by_key(|row| row.id);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>> {
+        let topology = self.cluster.topology()?;
+        let sql = format!("SELECT position, event FROM outbox ORDER BY position LIMIT {limit}");
+        let asks = topology.nodes.values().map(|node| async { Ok::<_, Error>((node.entry.number, node.primary.query(&sql).await)) });
+        let mut answers = try_join_all(asks).await?;
+        answers.sort_by_key(|(number, _)| *number);
+        // A server that is away holds up its own events only.
+        if let Some((_, Err(error))) = answers.iter().find(|(_, answer)| answer.is_err())
+            && answers.iter().all(|(_, answer)| answer.is_err())
+        {
+            return Err(error.clone().into());
+        }
+        // One of each in turn, so that a busy server does not hold up the others.
+        let mut lists: Vec<_> = answers.iter().map(|(number, answer)| (*number, answer.iter().flatten().flatten())).collect();
+        let mut events = Vec::new();
+        while events.len() < limit && !lists.is_empty() {
+            let mut left = Vec::with_capacity(lists.len());
+            for (number, mut list) in lists {
+                if let Some(row) = list.next().filter(|_| events.len() < limit) {
+                    events.push((i64::from(number) << POSITION_BITS | row.i64(0)?, row.string(1)?));
+                    left.push((number, list));
+                }
+            }
+            lists = left;
+        }
+        events.sort_by_key(|(position, _)| *position);
+        Ok(events)
+    }
+
+    async fn outbox_forget(&self, positions: &[i64]) -> Result<()> {
+        let topology = self.cluster.topology()?;
+        let mut by_server: BTreeMap<u16, Vec<i64>> = BTreeMap::new();
+        for position in positions {
+            let number = (position >> POSITION_BITS) as u16;
+            by_server.entry(number).or_default().push(position & ((1 << POSITION_BITS) - 1));
+        }
+        for (number, positions) in by_server {
+            let Some(node) = topology.nodes.values().find(|node| node.entry.number == number) else { continue };
+            for chunk in positions.chunks(SWEEP_ROWS as usize) {
+                node.primary.query(&format!("DELETE FROM outbox WHERE position IN ({})", mysql::list(chunk))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, freshness: &Freshness) -> Option<Arc<dyn Engine>> {
+        let (cluster, counted) = (self.cluster.clone(), self.counted.clone());
+        Some(Arc::new(MysqlEngine { cluster, freshness: freshness.clone(), counted }))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.cluster.process.commits.subscribe()
+    }
+
+    fn watch_others(&self) -> watch::Receiver<u64> {
+        self.cluster.process.others.subscribe()
+    }
+
+    async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(shard, read::audit_log_sql(shard, after, limit), |rows| decode_all(rows, read::decode_audit)).await
+    }
+
+    async fn audit_recent(&self, limit: usize) -> Result<Vec<AuditRow>> {
+        let answers = self.read_all(&read::audit_recent_sql(limit)).await?;
+        let mut rows = answers.iter().flat_map(|(_, rows)| rows).map(read::decode_audit).collect::<Result<Vec<_>>>()?;
+        rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn sweep_idempotency(&self, before: Timestamp) -> Result<u64> {
+        self.everywhere(&format!("DELETE FROM idempotency WHERE created_at < {}", before.0)).await
+    }
+
+    async fn stats(&self) -> Result<EngineStats> {
+        let tables = self.table_rows().await?;
+        let sizes = self.read_all(check::SIZES_SQL).await?;
+        let (mut file_bytes, mut outbox) = (0, 0);
+        for row in sizes.iter().flat_map(|(_, rows)| rows) {
+            file_bytes += row.u64(0)?;
+            outbox += row.u64(1)?;
+        }
+        let counters = &self.cluster.process.counters;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        let (writes, group_commits) = (load(&counters.writes), load(&counters.group_commits));
+        Ok(EngineStats { tables, file_bytes, wal_bytes: 0, outbox, writes, group_commits })
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        check::check(&*self.cluster.topology()?, &self.cluster.process.credentials).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.cluster.close();
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! The keeper of one server: renews its lease, hears of other processes' commits and of newer maps, watches its replicas.
+//!
+//! The lease is what makes a restart harmless. A primary that dies loses it, and whoever brings it back may only be heard again after
+//! all its replicas were asked whether one of them has been promoted meanwhile.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mysql::Server;
+use tokio::task::AbortHandle;
+
+use super::cluster::{Cluster, MAP_TIME, Topology};
+use super::lane::{SERVER_NOW, now_ms};
+use super::node::Node;
+use crate::error::{Error, Result};
+use crate::metrics as names;
+use crate::shard_map::ShardMap;
+
+/// How often a keeper looks.
+const ROUND: Duration = Duration::from_millis(250);
+/// Rounds between two renewals of the lease.
+const LEASE_ROUNDS: u32 = 4;
+/// How long a lease lasts: several renewals may fail before writes stop, and a failover waits this long.
+pub(crate) const LEASE_MS: i64 = 5_000;
+/// How long one look may take. A frozen server must not freeze its keeper.
+const LOOK_TIME: Duration = Duration::from_millis(1_500);
+
+/// Starts the keeper of a node; it ends with the node or the cluster.
+pub(super) fn start(cluster: Weak<Cluster>, node: Weak<Node>) -> AbortHandle {
+    let task = async move {
+        let mut rounds = runtime::paced(ROUND);
+        let mut keeper = Keeper::default();
+        loop {
+            rounds.tick().await;
+            let (Some(cluster), Some(node)) = (cluster.upgrade(), node.upgrade()) else { return };
+            keeper.round(&cluster, &node).await;
+        }
+    };
+    tokio::spawn(task).abort_handle()
+}
+
+#[derive(Default)]
+struct Keeper {
+    rounds: u32,
+    /// Commits of each writer at the last look.
+    counts: Option<HashMap<i64, u64>>,
+    /// The server's tables have been compared with those that this version wants.
+    has_tables: bool,
+    was_sick: bool,
+}
+
+impl Keeper {
+    async fn round(&mut self, cluster: &Arc<Cluster>, node: &Node) {
+        let is_lease_round = self.rounds.is_multiple_of(LEASE_ROUNDS);
+        self.rounds = self.rounds.wrapping_add(1);
+        let ((), primary) = tokio::join!(watch_replicas(node), self.primary(cluster, node, is_lease_round));
+        match primary {
+            Ok(()) if self.was_sick => {
+                tracing::info!(server = node.entry.name, "the server answers again");
+                self.was_sick = false;
+            }
+            Err(error) if !self.was_sick => {
+                tracing::warn!(server = node.entry.name, %error, "the server can't be looked after");
+                self.was_sick = true;
+            }
+            _ => {}
+        }
+        metrics::gauge!(names::SERVER_UP, "server" => node.entry.name.clone()).set(if self.was_sick { 0.0 } else { 1.0 });
+    }
+
+    async fn primary(&mut self, cluster: &Arc<Cluster>, node: &Node, renews: bool) -> Result<()> {
+        if node.primary.is_resting() {
+            node.primary.probe().await?;
+        }
+        if !self.has_tables {
+            ensure_tables(&node.primary).await?;
+            self.has_tables = true;
+        }
+        let sets = node
+            .primary
+            .query_within("SELECT writer, SUM(count) FROM commits GROUP BY writer; SELECT epoch FROM shard_map WHERE id = 1", LOOK_TIME)
+            .await?;
+        let [commits, epochs] = sets.as_slice() else { return Err(Error::Corrupt("The server did not tell its commits.".to_owned())) };
+        let counts: HashMap<i64, u64> = commits.iter().map(|row| Ok((row.i64(0)?, row.u64(1)?))).collect::<mysql::Result<_>>()?;
+        self.hear(cluster, counts);
+        let epoch = epochs.first().map(|row| row.u64(0)).transpose()?.unwrap_or(0);
+        if epoch > cluster.map().epoch {
+            cluster.refresh().await?;
+        }
+        if renews && !renew(&node.primary).await? {
+            reopen(cluster, node).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who watch when somebody else has committed.
+    fn hear(&mut self, cluster: &Cluster, counts: HashMap<i64, u64>) {
+        let own = cluster.process.writer;
+        let others = |counts: &HashMap<i64, u64>| counts.iter().filter(|(writer, _)| **writer != own).map(|(_, count)| *count).sum::<u64>();
+        // At the first look nobody knows what happened before it.
+        if self.counts.as_ref().is_none_or(|before| others(before) != others(&counts)) {
+            cluster.process.commits.send_modify(|count| *count += 1);
+            cluster.process.others.send_modify(|count| *count += 1);
+        }
+        self.counts = Some(counts);
+    }
+}
+
+/// Makes tables that this version has and the server does not: kinds and associations that came with an update.
+async fn ensure_tables(server: &Server) -> Result<()> {
+    let sets = server.query_within("SHOW TABLES", LOOK_TIME).await?;
+    let there: Vec<String> = sets.first().into_iter().flatten().map(|row| row.string(0)).collect::<mysql::Result<_>>()?;
+    for (name, statement) in super::schema::tables().iter().filter_map(|sql| Some((sql.split(' ').nth(5)?, sql))) {
+        if !there.iter().any(|table| table == name) {
+            server.query(statement).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Renews the lease. Returns false when it has run out.
+async fn renew(primary: &Server) -> Result<bool> {
+    let (now, semi_sync) = (now_ms(), primary.dialect().await?.semi_sync());
+    let sql = format!(
+        "UPDATE lease SET at_ms = {now}, until_ms = {SERVER_NOW} + {LEASE_MS}, semi_sync = {semi_sync} \
+         WHERE id = 1 AND until_ms > {SERVER_NOW}; SELECT ROW_COUNT()"
+    );
+    let sets = primary.query_within(&sql, LOOK_TIME).await?;
+    Ok(sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? == Some(1))
+}
+
+/// Opens a primary whose lease has run out, after everybody was asked who could have taken its place.
+pub(super) async fn reopen(cluster: &Arc<Cluster>, node: &Node) -> Result<()> {
+    let epoch = cluster.map().epoch;
+    for server in std::iter::once(&node.primary).chain(node.replicas.iter().map(|replica| &replica.server)) {
+        let told = server.query_within("SELECT epoch, promised FROM shard_map WHERE id = 1", LOOK_TIME).await.map_err(|error| {
+            Error::Unavailable(format!(
+                "Server {} has been away and takes no writes until {} was asked whether it was put in its place: {error} Start it, or if it is gone for good take it out of the map with `corkboard storage failover {} --keep`.",
+                node.entry.name,
+                server.address(),
+                node.entry.name
+            ))
+        })?;
+        let newest =
+            told.first().and_then(|rows| rows.first()).map(|row| Ok::<_, mysql::Error>(row.u64(0)?.max(row.u64(1)?))).transpose()?;
+        if newest.is_none_or(|newest| newest > epoch) {
+            cluster.refresh().await?;
+            return Err(Error::Unavailable(format!(
+                "Server {} has been away, and {} knows of a newer shard map: the server may have been replaced.",
+                node.entry.name,
+                server.address()
+            )));
+        }
+    }
+    let now = now_ms();
+    let sql = format!("UPDATE lease SET at_ms = {now}, until_ms = {SERVER_NOW} + {LEASE_MS} WHERE id = 1");
+    node.primary.query_within(&sql, LOOK_TIME).await?;
+    tracing::info!(server = node.entry.name, "the lease was given anew");
+    Ok(())
+}
+
+/// Looks how far each replica is behind: the primary's keepers write their time once a second, and it travels with everything else.
+async fn watch_replicas(node: &Node) {
+    let looks = node.replicas.iter().map(|replica| async move {
+        if replica.server.is_resting() {
+            let _ = replica.server.probe().await;
+        }
+        let told = replica.server.query_within("SELECT at_ms FROM lease WHERE id = 1", LOOK_TIME).await;
+        let at = told.ok().and_then(|sets| sets.first()?.first()?.i64(0).ok());
+        replica.set_behind(at.map(|at| now_ms() - at));
+        let label = replica.server.address().to_string();
+        metrics::gauge!(names::REPLICA_BEHIND_SECONDS, "server" => label).set(replica.behind_ms().map_or(-1.0, |ms| ms as f64 / 1_000.0));
+    });
+    join_all(looks).await;
+}
+
+/// Asks every server for its map.
+pub(super) async fn maps(topology: &Topology) -> Vec<ShardMap> {
+    let servers =
+        topology.nodes.values().flat_map(|node| std::iter::once(&node.primary).chain(node.replicas.iter().map(|replica| &replica.server)));
+    let epoch = topology.map.epoch;
+    let asks = servers.map(|server| async move { map_of(server, epoch).await.ok().flatten() });
+    join_all(asks).await.into_iter().flatten().collect()
+}
+
+/// Returns a server's map if it is newer.
+async fn map_of(server: &Server, epoch: u64) -> Result<Option<ShardMap>> {
+    let sets = server.query_within(&format!("SELECT map FROM shard_map WHERE id = 1 AND epoch > {epoch}"), MAP_TIME).await?;
+    sets.first().and_then(|rows| rows.first()).map(|row| ShardMap::parse(row.text(0)?)).transpose()
+}
+
+/// Finds moves that came to their end without anybody having told: the shards' old server says where they went. Finishes the arrival
+/// where that is all that is missing, and returns the map as it is then.
+pub(super) async fn unpublished_moves(topology: &Topology) -> Option<ShardMap> {
+    let mut map = topology.map.clone();
+    for node in topology.nodes.values() {
+        let told = node.primary.query_within("SELECT shard, epoch, other FROM owned_shards WHERE state = 'moved'", MAP_TIME).await;
+        for row in told.ok().into_iter().flatten().flatten() {
+            let (Ok(shard), Ok(epoch), Ok(other)) = (row.u64(0), row.u64(1), row.string(2)) else { continue };
+            let is_news = map.range_of(model::Shard(shard as u16)).is_some_and(|range| range.epoch < epoch);
+            let Some(target) = topology.nodes.get(&other).filter(|_| is_news) else { continue };
+            // All or none: two different maps must not have one epoch.
+            if arrive(&target.primary, shard as u16, epoch).await.is_err() {
+                return None;
+            }
+            map = map.with_moved_at(shard as u16, shard as u16, &other, epoch);
+        }
+    }
+    (map.epoch > topology.map.epoch).then_some(map)
+}
+
+/// Lets a shard that its old server has given up be owned by the new one. Safe to repeat.
+pub(super) async fn arrive(target: &Server, shard: u16, epoch: u64) -> Result<()> {
+    let sql = format!(
+        "UPDATE owned_shards SET state = 'owned', other = '' WHERE shard = {shard} AND epoch = {epoch} AND state = 'arriving'; \
+         SELECT COUNT(*) FROM owned_shards WHERE shard = {shard} AND epoch = {epoch} AND state <> 'arriving'"
+    );
+    let sets = target.query(&sql).await?;
+    match sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? {
+        Some(1) => Ok(()),
+        _ => Err(Error::Unavailable(format!("Shard {shard} has not arrived on {} at epoch {epoch}.", target.address()))),
+    }
+}

@@ -1,0 +1,423 @@
+//! A lane: one connection that writes what waits for it, group by group, each in one transaction.
+//!
+//! ```text
+//! round trip 1   BEGIN · lock the shards' rows of owned_shards · is the lease good? · read ahead
+//!                decide: each batch in turn on the overlay (pure); those that may not write are turned away
+//! round trip 2   the rows' last states · the events · this writer's count of commits · COMMIT · where did that land?
+//! ```
+//!
+//! The lock on a shard's row orders all writers of that shard, over all processes: what a batch was decided on is still true when it
+//! commits, a shard that is frozen or has moved away is seen by everybody who comes after, and nobody waits for more than one lock
+//! order, because a group locks its shards ascending.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use model::{Kind, Shard};
+use mysql::{Row, Server, Taken};
+use tokio::sync::{mpsc, oneshot};
+
+use super::ahead::Ahead;
+use super::overlay::Overlay;
+use super::shape::{Change, changes_to_json, statements};
+use crate::batch::Written;
+use crate::engine::Prepared;
+use crate::engine::apply::apply;
+use crate::error::Error;
+use crate::metrics as names;
+use crate::row::Commit;
+
+/// Batches in one group. More would make the first wait long for the last.
+const GROUP_BATCHES_MAX: usize = 256;
+/// Bytes of data in one group.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one packet of statements; servers take 16 MiB and more.
+const PACKET_BYTES_MAX: usize = 6 << 20;
+/// Attempts at a group that met a deadlock or a lock that was held too long.
+const ATTEMPTS: usize = 3;
+/// Writes that wait in one lane; the next caller waits to be let in.
+pub(super) const QUEUE_MAX: usize = 512;
+
+/// What is to be written.
+#[derive(Clone)]
+pub(super) enum Work {
+    Batch(Arc<Prepared>),
+    Reserve { shard: Shard, kind: Kind, count: u64 },
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub(super) enum Done {
+    Written(Written),
+    Reserved(u64),
+}
+
+/// Why it was not.
+#[derive(Clone, Debug)]
+pub(super) enum Turned {
+    /// The answer stands.
+    Final(Error),
+    /// This server does not have the shard (any more), or not at this epoch: look for the one that has it.
+    Elsewhere(String),
+    /// The shard is frozen for a moment.
+    Frozen(String),
+    /// The server may not take writes now: its lease has run out.
+    NoLease(String),
+}
+
+pub(super) struct Request {
+    pub work: Work,
+    /// The epoch at which the caller believes that this server got the shard.
+    pub epoch: u64,
+    pub reply: oneshot::Sender<std::result::Result<Done, Turned>>,
+}
+
+/// Counts of one process, for figures.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub writes: AtomicU64,
+    pub group_commits: AtomicU64,
+}
+
+pub(super) struct Lane {
+    pub primary: Server,
+    pub number: u16,
+    pub name: String,
+    pub writer: i64,
+    pub lane: u16,
+    pub counters: Arc<Counters>,
+    pub commits: tokio::sync::watch::Sender<u64>,
+}
+
+impl Work {
+    fn shard(&self) -> Shard {
+        match self {
+            Work::Batch(batch) => batch.shard,
+            Work::Reserve { shard, .. } => *shard,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Work::Batch(batch) => batch.bytes,
+            Work::Reserve { .. } => 0,
+        }
+    }
+}
+
+impl Lane {
+    /// Serves until every sender is gone.
+    pub async fn serve(self, mut inbox: mpsc::Receiver<Request>) {
+        let mut left_over = None;
+        loop {
+            let first = match left_over.take() {
+                Some(request) => request,
+                None => match inbox.recv().await {
+                    Some(request) => request,
+                    None => return,
+                },
+            };
+            let mut bytes = first.work.bytes();
+            let mut group = vec![first];
+            while group.len() < GROUP_BATCHES_MAX {
+                let Ok(request) = inbox.try_recv() else { break };
+                if bytes + request.work.bytes() > GROUP_BYTES_MAX {
+                    left_over = Some(request);
+                    break;
+                }
+                bytes += request.work.bytes();
+                group.push(request);
+            }
+            group.retain(|request| !request.reply.is_closed());
+            if !group.is_empty() {
+                self.run_group(group).await;
+            }
+        }
+    }
+
+    async fn run_group(&self, group: Vec<Request>) {
+        let started = Instant::now();
+        let mut answers = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            answers = match self.attempt(&group).await {
+                Ok(answers) => answers,
+                Err(Failure::Again(_)) if attempt < ATTEMPTS => continue,
+                Err(Failure::Again(turned) | Failure::Ended(turned)) => vec![Err(turned); group.len()],
+            };
+            break;
+        }
+        metrics::histogram!(names::GROUP_BATCHES).record(group.len() as f64);
+        metrics::histogram!(names::GROUP_SECONDS).record(started.elapsed());
+        for (request, answer) in group.into_iter().zip(answers) {
+            // Whoever asked may have gone; the write stands all the same.
+            let _ = request.reply.send(answer);
+        }
+    }
+
+    async fn attempt(&self, group: &[Request]) -> std::result::Result<Vec<std::result::Result<Done, Turned>>, Failure> {
+        let shards: BTreeSet<u16> = group.iter().map(|request| request.work.shard().0).collect();
+        let mut overlay = Overlay::default();
+        for request in group {
+            match &request.work {
+                Work::Batch(batch) => overlay.want_batch(batch),
+                Work::Reserve { shard, kind, .. } => overlay.sequences.want((*shard, *kind)),
+            }
+        }
+        let (mut taken, rights) = self.begin(&shards, &mut overlay).await?;
+        let mut answers: Vec<_> = group.iter().map(|request| decide(&rights, &mut overlay, request)).collect();
+        let changes = overlay.changes().map_err(|error| Failure::Ended(Turned::Final(error)))?;
+        if changes.is_empty() && overlay.events().is_empty() {
+            let ended = taken.query("ROLLBACK").await;
+            if ended.is_ok() {
+                taken.put_back();
+            }
+            self.count(group.len(), false);
+            return Ok(answers);
+        }
+        let gtid = self.commit(&mut taken, &rights, &overlay, changes).await?;
+        taken.put_back();
+        self.count(group.len(), true);
+        for done in answers.iter_mut().flatten() {
+            if let Done::Written(written) = done
+                && !written.replayed
+            {
+                written.commit = Some(Commit { server: self.number, gtid: gtid.clone() });
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Begins a transaction, locks the shards and reads ahead: one round trip.
+    async fn begin(&self, shards: &BTreeSet<u16>, overlay: &mut Overlay) -> std::result::Result<(Taken, BTreeMap<u16, Right>), Failure> {
+        let ahead = Ahead::of(overlay);
+        let mut statements = vec![
+            "BEGIN".to_owned(),
+            format!(
+                "SELECT shard, epoch, state, other, frozen_until > {SERVER_NOW}, records FROM owned_shards WHERE shard IN ({}) ORDER BY shard FOR UPDATE",
+                mysql::list(shards)
+            ),
+            format!("SELECT until_ms > {SERVER_NOW} FROM lease WHERE id = 1"),
+        ];
+        statements.extend(ahead.statements.iter().cloned());
+        let sql = statements.join(";");
+        let mut is_retry = false;
+        let (taken, mut sets) = loop {
+            let mut taken = self.primary.take().await.map_err(|error| nothing_happened(&self.name, error))?;
+            let was_idle = taken.was_idle();
+            match taken.query(&sql).await {
+                Ok(sets) => break (taken, sets),
+                // An idle connection had died; the transaction never began.
+                Err(mysql::Error::Lost(_)) if was_idle && !is_retry => is_retry = true,
+                Err(error) => {
+                    end(taken).await;
+                    return Err(nothing_happened(&self.name, error));
+                }
+            }
+        };
+        let corrupt = |error: Error| Failure::Ended(Turned::Final(error));
+        if sets.len() < 2 {
+            return Err(corrupt(Error::Corrupt(format!("Server {} did not answer what it was asked.", self.name))));
+        }
+        let rest = sets.split_off(2);
+        let lease = sets[1].first().map(|row| row.bool(0)).transpose().map_err(|error| corrupt(error.into()))?;
+        if lease != Some(true) {
+            end(taken).await;
+            return Err(Failure::Ended(Turned::NoLease(format!(
+                "Server {} may not take writes: its lease has run out and was not renewed. `corkboard storage status` says why.",
+                self.name
+            ))));
+        }
+        let rights = sets[0].iter().map(Right::decode).collect::<mysql::Result<_>>().map_err(|error| corrupt(error.into()))?;
+        ahead.fill(overlay, rest).map_err(corrupt)?;
+        Ok((taken, rights))
+    }
+
+    /// Writes the changes and commits. Returns where the commit stands.
+    async fn commit(
+        &self,
+        taken: &mut Taken,
+        rights: &BTreeMap<u16, Right>,
+        overlay: &Overlay,
+        changes: Vec<(Shard, Change)>,
+    ) -> std::result::Result<String, Failure> {
+        let now = now_ms();
+        let mut sql = Vec::new();
+        sql.extend(record(rights, &changes, now).map_err(|error| Failure::Ended(Turned::Final(error)))?);
+        let changes: Vec<Change> = changes.into_iter().map(|(_, change)| change).collect();
+        sql.extend(statements(&changes));
+        sql.extend(events(overlay));
+        sql.push(format!(
+            "INSERT INTO commits (writer, lane, count, at_ms) VALUES ({}, {}, 1, {now}) ON DUPLICATE KEY UPDATE count = count + 1, at_ms = VALUES(at_ms)",
+            self.writer, self.lane
+        ));
+        let mut packets = packed(sql);
+        let last = packets.pop().unwrap_or_default();
+        for packet in packets {
+            if let Err(error) = taken.query(&packet).await {
+                let _ = taken.query("ROLLBACK").await;
+                return Err(nothing_happened(&self.name, error));
+            }
+        }
+        let gtid = taken.dialect().last_commit();
+        match taken.query(&format!("{last};COMMIT;SELECT {gtid}")).await {
+            Ok(sets) => Ok(sets.last().and_then(|rows| rows.first()).and_then(|row| row.string(0).ok()).unwrap_or_default()),
+            Err(error @ mysql::Error::Refused { .. }) if is_of_a_statement(&error) => {
+                let _ = taken.query("ROLLBACK").await;
+                Err(nothing_happened(&self.name, error))
+            }
+            Err(error) => Err(Failure::Ended(Turned::Final(Error::Unknown(format!(
+                "Server {} may or may not have kept the write: {error} Read before trying again, or try again with the same idempotency key.",
+                self.name
+            ))))),
+        }
+    }
+
+    fn count(&self, writes: usize, changed: bool) {
+        self.counters.writes.fetch_add(writes as u64, Ordering::Relaxed);
+        self.counters.group_commits.fetch_add(1, Ordering::Relaxed);
+        if changed {
+            self.commits.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// The server's own clock in milliseconds: what leases and freezes are measured by.
+pub(super) const SERVER_NOW: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+
+/// What a server says of one of its shards.
+struct Right {
+    epoch: u64,
+    state: String,
+    other: String,
+    is_frozen: bool,
+    records: bool,
+}
+
+impl Right {
+    fn decode(row: &Row) -> mysql::Result<(u16, Right)> {
+        let right =
+            Right { epoch: row.u64(1)?, state: row.string(2)?, other: row.string(3)?, is_frozen: row.bool(4)?, records: row.bool(5)? };
+        Ok((row.u64(0)? as u16, right))
+    }
+}
+
+/// Why a whole group was not written.
+enum Failure {
+    /// Nothing happened, and the next attempt may go better.
+    Again(Turned),
+    Ended(Turned),
+}
+
+fn nothing_happened(server: &str, error: mysql::Error) -> Failure {
+    let again = matches!(error.code(), Some(1205 | 1213));
+    let turned = match &error {
+        // Read-only: it has become a replica, or is about to.
+        mysql::Error::Refused { code: 1290 | 1836, .. } => {
+            Turned::Elsewhere(format!("Server {server} takes no writes; it may have been replaced. `corkboard storage status` tells."))
+        }
+        mysql::Error::Refused { code: 1062, message } => Turned::Final(Error::Corrupt(format!(
+            "Server {server} already has a row that was not there a moment ago: {message}. Somebody writes past the shard locks."
+        ))),
+        mysql::Error::Corrupt(message) => Turned::Final(Error::Corrupt(message.clone())),
+        _ => Turned::Final(Error::Unavailable(format!("Server {server} did not take the write; nothing was written. {error}"))),
+    };
+    if again { Failure::Again(turned) } else { Failure::Ended(turned) }
+}
+
+/// Tells whether the server refused a statement before the COMMIT, so that nothing was kept: a commit itself fails for other reasons.
+fn is_of_a_statement(error: &mysql::Error) -> bool {
+    // Locks, duplicates, read-only, too long, unknown tables and columns, statement time limit, full disk or table.
+    matches!(
+        error.code(),
+        Some(1205 | 1213 | 1062 | 1290 | 1836 | 1406 | 1146 | 1054 | 1064 | 1142 | 1969 | 3024 | 1114 | 1021 | 1366 | 1264)
+    )
+}
+
+async fn end(mut taken: Taken) {
+    if taken.query("ROLLBACK").await.is_ok() {
+        taken.put_back();
+    }
+}
+
+/// Decides one request on what was read.
+fn decide(rights: &BTreeMap<u16, Right>, overlay: &mut Overlay, request: &Request) -> std::result::Result<Done, Turned> {
+    let shard = request.work.shard();
+    let Some(right) = rights.get(&shard.0) else {
+        return Err(Turned::Elsewhere(format!("Shard {} is not on this server; the shard map is old.", shard.0)));
+    };
+    match right.state.as_str() {
+        "owned" | "copying" | "frozen" => {}
+        "moved" => {
+            return Err(Turned::Elsewhere(format!("Shard {} has moved to server {} at epoch {}.", shard.0, right.other, right.epoch)));
+        }
+        other => return Err(Turned::Elsewhere(format!("Shard {} is {other} on this server.", shard.0))),
+    }
+    if right.epoch != request.epoch {
+        return Err(Turned::Elsewhere(format!(
+            "The write goes by epoch {} of shard {}, but the server has it since epoch {}: the shard map is old.",
+            request.epoch, shard.0, right.epoch
+        )));
+    }
+    if right.is_frozen && right.state == "frozen" {
+        return Err(Turned::Frozen(format!("Shard {} is frozen for the last step of its move.", shard.0)));
+    }
+    let result = match &request.work {
+        Work::Batch(batch) => apply(overlay, batch).map(Done::Written),
+        Work::Reserve { shard, kind, count } => overlay.reserve(*shard, *kind, *count).map(Done::Reserved),
+    };
+    overlay.end_batch(result.is_ok());
+    result.map_err(Turned::Final)
+}
+
+/// Keeps what changed on shards that are being copied or whose changes are kept for recovery.
+fn record(rights: &BTreeMap<u16, Right>, changes: &[(Shard, Change)], now: i64) -> crate::Result<Vec<String>> {
+    let mut by_shard: BTreeMap<u16, Vec<Change>> = BTreeMap::new();
+    for (shard, change) in changes {
+        if rights.get(&shard.0).is_some_and(|right| right.records || right.state != "owned") {
+            by_shard.entry(shard.0).or_default().push(change.clone());
+        }
+    }
+    let line = |(shard, changes): (u16, Vec<Change>)| {
+        let mut sql = format!("INSERT INTO changes (shard, at_ms, changes) VALUES ({shard}, {now}, ");
+        mysql::quote(&mut sql, &changes_to_json(&changes)?);
+        Ok(sql + ")")
+    };
+    by_shard.into_iter().map(line).collect()
+}
+
+fn events(overlay: &Overlay) -> Vec<String> {
+    let line = |events: &[(Shard, String, String)]| {
+        let mut sql = String::from("INSERT INTO outbox (id, event) VALUES ");
+        for (index, (_, id, json)) in events.iter().enumerate() {
+            sql.push_str(if index > 0 { ",(" } else { "(" });
+            mysql::quote(&mut sql, id);
+            sql.push(',');
+            mysql::quote(&mut sql, json);
+            sql.push(')');
+        }
+        sql
+    };
+    overlay.events().chunks(200).map(line).collect()
+}
+
+/// Joins statements to packets that servers take.
+fn packed(statements: Vec<String>) -> Vec<String> {
+    let mut packets: Vec<String> = Vec::new();
+    for statement in statements {
+        match packets.last_mut() {
+            Some(packet) if packet.len() + statement.len() < PACKET_BYTES_MAX => {
+                packet.push(';');
+                packet.push_str(&statement);
+            }
+            _ => packets.push(statement),
+        }
+    }
+    packets
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    since.as_millis() as i64
+}

@@ -1,0 +1,311 @@
+//! Private MariaDB servers: real ones, each with its own folder and port, gone when dropped.
+//!
+//! ```text
+//!          ┌─────────────freeze──▶ frozen ──thaw──┐
+//! start ──▶ running ◀─────────────────────────────┘      replica_of ──▶ running, follows the primary
+//!          ├─kill9─▶ dead ────┐
+//!          └─stop──▶ stopped ─┴─restart──▶ running       on the same data and port
+//! ```
+//! Options in [`options`](Options) say whether a server is fast or durable. To cut off one party of several, give it a [`crate::Proxy`]
+//! of its own in front of the server.
+//!
+//! A server never outlives its tests: dropping kills it, and the kernel kills it when the process dies in any other way.
+//!
+//! In reading order: `options.rs` the command line; `software.rs` programs and users; `folder.rs`, `port.rs` what is private;
+//! `template.rs` the data that all start from; `starter.rs` the parent; `client.rs` statements; `shared.rs` one server for many tests.
+
+mod client;
+mod folder;
+mod options;
+mod port;
+mod shared;
+mod software;
+mod starter;
+mod template;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read as _,
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+pub use client::{Client, Login, OPERATIONS, REPLICATION, SITE};
+pub use options::Options;
+pub use shared::{SHARED_VARIABLE, Shared, shared, shared_options};
+pub use software::missing;
+
+use crate::{Proxy, procfs, site::send_signal, skip, wait_for};
+use folder::Folder;
+use port::Port;
+use software::Software;
+
+/// A start takes a tenth of a second; recovery after a kill, on a busy machine, some more.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// A clean stop writes what is in memory to the data folder.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// A server that starts answers a connection with its greeting at once; a frozen one never does.
+const GREETING_LIMIT: Duration = Duration::from_millis(500);
+/// A thread that is writing to a disk stops only when that is done.
+const FREEZE_LIMIT: Duration = Duration::from_secs(20);
+/// Somebody who knows nothing of our locks may take a port between our look and the server's start.
+const PORT_TRIES: usize = 5;
+/// A replica applies what tests write within milliseconds.
+const CATCH_UP_SECONDS: u32 = 20;
+const LOG_TAIL_LINES: usize = 40;
+
+/// A running server, or one that is down and can be started again.
+pub struct Server {
+    options: Options,
+    software: Software,
+    // Order matters: the process has ended (see `drop`) before port and folder go.
+    port: Port,
+    folder: Folder,
+    child: Option<Child>,
+    is_frozen: bool,
+}
+
+/// Tells whether this machine can run servers. If not, says loudly that the test is skipped: then return from it.
+///
+/// # Panics
+/// When there is no MariaDB and nothing may be skipped.
+pub fn is_available(test: &str) -> bool {
+    let reason = missing();
+    if let Some(reason) = &reason {
+        skip::skip(test, reason);
+    }
+    reason.is_none()
+}
+
+impl Server {
+    /// Starts a server with fresh data and waits until it is ready.
+    pub fn start(options: Options) -> anyhow::Result<Server> {
+        let software = Software::find()?;
+        let template = template::provide(&software)?;
+        let folder = Folder::create(software.account, options.durable)?;
+        template::copy(&template, &folder.path().join("data"))?;
+        let port = Port::reserve()?;
+        let mut server = Server { options, software, port, folder, child: None, is_frozen: false };
+        for _ in 1..PORT_TRIES {
+            match server.restart() {
+                Err(_) if server.log().contains("Address already in use") => server.port = Port::reserve()?,
+                outcome => return outcome.map(|_| server),
+            }
+        }
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Starts a second server that follows `primary` from its first change on.
+    pub fn replica_of(primary: &Server, options: Options) -> anyhow::Result<Server> {
+        let id = options.server_id;
+        ensure!(id != primary.options.server_id, "primary and replica have the same server_id {id}; give the replica another one");
+        let replica = Server::start(options)?;
+        replica.follow(primary.socket_address())?;
+        Ok(replica)
+    }
+
+    /// Makes this server a replica of whoever is behind an address, from where it is on: a primary, or a proxy in front of one.
+    pub fn follow(&self, primary: SocketAddr) -> anyhow::Result<()> {
+        let (host, port) = (primary.ip(), primary.port());
+        let (user, password) = (REPLICATION.user, REPLICATION.password);
+        // What this server wrote itself while it was a primary counts as well, so that a former primary can follow its successor.
+        self.sql(&format!(
+            "STOP SLAVE; SET GLOBAL gtid_slave_pos = @@gtid_current_pos; \
+             CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = {port}, MASTER_USER = '{user}', MASTER_PASSWORD = '{password}', \
+             MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1; START SLAVE"
+        ))?;
+        wait_for("replication to run", READY_LIMIT, || {
+            let status = self.replication().map_err(|error| format!("{error:#}"))?;
+            let field = |name: &str| status.get(name).map_or("", String::as_str);
+            match (field("Slave_IO_Running"), field("Slave_SQL_Running")) {
+                ("Yes", "Yes") => Ok(()),
+                (io, sql) => Err(format!("I/O {io}, SQL {sql}: {} {}", field("Last_IO_Error"), field("Last_SQL_Error"))),
+            }
+        })
+    }
+
+    /// What `SHOW SLAVE STATUS` says; empty for a server that is no replica.
+    pub fn replication(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        self.admin().row("SHOW SLAVE STATUS")
+    }
+
+    /// Up to where this server has written, as a GTID.
+    pub fn position(&self) -> anyhow::Result<String> {
+        self.admin().value("SELECT @@gtid_binlog_pos")
+    }
+
+    /// Waits until this replica has everything that `primary` has written up to now.
+    pub fn wait_until_caught_up(&self, primary: &Server) -> anyhow::Result<()> {
+        let position = primary.position()?;
+        let outcome = self.admin().value(&format!("SELECT MASTER_GTID_WAIT('{position}', {CATCH_UP_SECONDS})"))?;
+        ensure!(outcome == "0", "the replica is at {}, not at {position}, after {CATCH_UP_SECONDS} s", self.position()?);
+        Ok(())
+    }
+
+    /// `127.0.0.1:PORT`; the same as long as the server exists, also while it is down.
+    pub fn address(&self) -> String {
+        self.socket_address().to_string()
+    }
+
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port.number))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Where the server keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Opens a way to this server that can be cut.
+    pub fn proxy(&self) -> anyhow::Result<Proxy> {
+        Proxy::start(self.socket_address())
+    }
+
+    /// The administrator, over the server's private socket.
+    pub fn admin(&self) -> Client {
+        Client::over_socket(&self.folder.socket())
+    }
+
+    /// Somebody over the network.
+    pub fn client(&self, login: Login) -> Client {
+        Client::over_tcp(self.socket_address(), login)
+    }
+
+    /// Runs statements as the administrator and gives their rows: see [`Client::sql`].
+    pub fn sql(&self, statements: &str) -> anyhow::Result<Vec<Vec<String>>> {
+        self.admin().sql(statements)
+    }
+
+    /// Starts the process (again), on the same data and port, and waits until it is ready. Gives the time that this took.
+    pub fn restart(&mut self) -> anyhow::Result<Duration> {
+        ensure!(self.child.is_none(), "the server is running; stop it first");
+        let started = Instant::now();
+        // An old log would show old errors.
+        let _ = fs::remove_file(self.folder.error_log());
+        let mut command = self.software.server_command();
+        command.args(self.options.arguments(self.folder.path(), self.port.number)).current_dir(self.folder.path());
+        // A pipe of the test's would stay open as long as the server.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(starter::spawn(command)?);
+        match self.wait_until_ready() {
+            Ok(()) => Ok(started.elapsed()),
+            Err(error) => {
+                self.kill9();
+                bail!("{error}\n{}", tail(&self.folder.error_log()));
+            }
+        }
+    }
+
+    /// Waits until the server greets whoever connects.
+    pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let socket = self.folder.socket();
+        let child = self.child.as_mut().context("the server is not running")?;
+        let ended = wait_for("the server to be ready", READY_LIMIT, || match child.try_wait() {
+            // A dead process won't come to life: there is nothing more to wait for.
+            Ok(Some(status)) => Ok(Some(status)),
+            Ok(None) => greeting(&socket).map(|()| None),
+            Err(error) => Err(error.to_string()),
+        })?;
+        match ended {
+            None => Ok(()),
+            Some(status) => bail!("the server ended instead of getting ready: {status}"),
+        }
+    }
+
+    /// Kills the process at once. What it has committed is in the hands of the operating system, and there after a restart.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Fails only when it is already gone, which is what is wanted.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.is_frozen = false;
+    }
+
+    /// Stops the server in its own order and waits until it has ended.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.thaw()?;
+        let mut child = self.child.take().context("the server is not running")?;
+        send_signal(child.id(), "TERM")?;
+        let ended = wait_for("the server to stop", STOP_LIMIT, || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err("still running".into()),
+            Err(error) => Err(error.to_string()),
+        });
+        if ended.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let status = ended?;
+        ensure!(status.success(), "the server stopped with {status}\n{}", tail(&self.folder.error_log()));
+        Ok(())
+    }
+
+    /// Lets the process stand still: connections stay open, new ones are accepted by the kernel, and nobody answers.
+    pub fn freeze(&mut self) -> anyhow::Result<()> {
+        let pid = self.pid().context("the server is not running")?;
+        send_signal(pid, "STOP")?;
+        self.is_frozen = true;
+        // The signal has been sent, not yet heeded: each thread stops when it next comes by.
+        wait_for("all threads to stop", FREEZE_LIMIT, || match procfs::thread_states(pid) {
+            Ok(states) if states.chars().all(|state| state == 'T') => Ok(()),
+            Ok(states) => Err(states),
+            Err(error) => Err(format!("{error:#}")),
+        })
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&mut self) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.is_frozen) {
+            send_signal(self.pid().context("the server is not running")?, "CONT")?;
+        }
+        Ok(())
+    }
+
+    /// What the server has said since its last start.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.error_log()).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill9();
+        if std::thread::panicking() {
+            eprintln!("{}", tail(&self.folder.error_log()));
+        }
+    }
+}
+
+/// Reads the server's first packet: three bytes of length, a number, then the version of the protocol, which is 10, or 255 for an error.
+fn greeting(socket: &Path) -> Result<(), String> {
+    let described = |error: std::io::Error| error.to_string();
+    let mut stream = UnixStream::connect(socket).map_err(described)?;
+    stream.set_read_timeout(Some(GREETING_LIMIT)).map_err(described)?;
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).map_err(described)?;
+    if head[4] == 10 { Ok(()) } else { Err(format!("it greets with the bytes {head:?}")) }
+}
+
+/// The end of a log, for the message of an error.
+fn tail(path: &Path) -> String {
+    let log = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
+    let lines: Vec<&str> = log.lines().collect();
+    let end = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+    format!("--- the end of {} ---\n{}\n---", path.display(), end.join("\n"))
+}
