@@ -25,6 +25,8 @@ const WRITE_LIMITS: Limits = Limits { carriers_max: 2, items_max: 512, bytes_max
 /// A call that takes longer gives its place away. Look-ups take less than a millisecond, commits as long as the disk needs.
 const READ_TURN_MAX: Duration = Duration::from_millis(5);
 const WRITE_TURN_MAX: Duration = Duration::from_millis(20);
+/// A service keeps the deadline that it is given and says so in its answer. One that is silent for this long after it is taken for lost.
+const GRACE: Duration = Duration::from_secs(1);
 /// What all views of one engine share.
 pub(super) struct Client {
     pub(super) targets: Arc<Targets>,
@@ -197,7 +199,7 @@ impl Client {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             let message = request.clone();
             let reading = read_once(&held, message, left, &mut open, &mut deliver);
-            let failure = match tokio::time::timeout_at(deadline, reading).await {
+            let failure = match tokio::time::timeout_at(deadline + GRACE, reading).await {
                 Ok(Ok(())) => {
                     held.answered();
                     break Error::Unavailable(format!("The storage service at {} left a question unanswered.", held.address()));
@@ -237,7 +239,7 @@ impl Client {
         let error = loop {
             let held = self.targets.hold(except);
             let writing = write_once(&held, request.clone(), &mut open, &mut deliver);
-            let failure = match tokio::time::timeout(DEADLINE, writing).await {
+            let failure = match tokio::time::timeout(DEADLINE + GRACE, writing).await {
                 Ok(Ok(())) => {
                     held.answered();
                     break Error::Unknown(format!("The storage service at {} did not say what became of a write.", held.address()));
