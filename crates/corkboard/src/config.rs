@@ -52,9 +52,26 @@ pub struct Storage {
     pub access: String,
     pub caller: String,
     pub key: String,
+    pub user: String,
+    pub password: String,
+    pub admin_user: String,
+    pub admin_password: String,
 }
 
 impl Storage {
+    /// Returns the site's login on database servers.
+    pub fn login(&self) -> storage::Credentials {
+        storage::Credentials { user: self.user.clone(), password: self.password.clone() }
+    }
+
+    /// Returns the login for operations on database servers: the site's own unless another one is set.
+    pub fn admin_login(&self) -> storage::Credentials {
+        if self.admin_user.is_empty() {
+            return self.login();
+        }
+        storage::Credentials { user: self.admin_user.clone(), password: self.admin_password.clone() }
+    }
+
     /// Tells whether storage runs in other processes.
     pub fn is_remote(&self) -> bool {
         self.url.starts_with("remote:")
@@ -161,7 +178,7 @@ impl Config {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let known: [(&str, &str, &[&str]); 8] = [
-            ("storage.url", &self.storage.url, &["sqlite", "remote"]),
+            ("storage.url", &self.storage.url, &["sqlite", "remote", "mysql"]),
             ("cache.url", &self.cache.url, &["memory"]),
             ("feeds.url", &self.feeds.url, &["memory"]),
             ("jobs.url", &self.jobs.url, &["sqlite"]),
@@ -214,7 +231,11 @@ impl Config {
             ("storage.listen", self.storage.listen.clone()),
             ("storage.access", self.storage.access.clone()),
             ("storage.caller", self.storage.caller.clone()),
-            ("storage.key", if self.storage.key.is_empty() { String::new() } else { "…".to_owned() }),
+            ("storage.key", hidden(&self.storage.key)),
+            ("storage.user", self.storage.user.clone()),
+            ("storage.password", hidden(&self.storage.password)),
+            ("storage.admin_user", self.storage.admin_user.clone()),
+            ("storage.admin_password", hidden(&self.storage.admin_password)),
             ("cache.url", hide_secret(&self.cache.url)),
             ("cache.mib", text(&self.cache.mib)),
             ("feeds.url", hide_secret(&self.feeds.url)),
@@ -244,6 +265,11 @@ impl MapList for &[&str] {
     fn map_list(&self) -> String {
         self.iter().map(|scheme| format!("{scheme}:")).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Shows that a secret is set, and nothing of it.
+fn hidden(secret: &str) -> String {
+    if secret.is_empty() { String::new() } else { "…".to_owned() }
 }
 
 /// Hides the password of a URL.

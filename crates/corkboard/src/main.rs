@@ -56,7 +56,7 @@ enum Command {
     Status(commands::status::StatusArgs),
     /// Checks the whole installation and says what to do about what it finds.
     Doctor(commands::doctor::DoctorArgs),
-    /// Looks after the storage service.
+    /// Looks after the storage service and its fleet of database servers.
     #[command(subcommand)]
     Storage(commands::storage::StorageCommand),
     /// Makes and changes accounts.
@@ -111,7 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Serve(args) => commands::serve::run(&args, &config).await,
             Command::Status(args) => commands::status::run(&args, &config).await,
             Command::Doctor(args) => commands::doctor::run(&args, &config).await,
-            Command::Storage(command) => commands::storage::run(&command),
+            Command::Storage(command) => commands::storage::run(&command, &config).await,
             Command::User(command) => commands::account::user(&command, &config).await,
             Command::Token(command) => commands::account::token(&command, &config).await,
             Command::Import(args) => commands::import::run(&args, &config).await,

@@ -6,6 +6,7 @@ use runtime::Metric;
 const CRATES: [(&str, &[Metric]); 11] = [
     ("storage", storage::METRICS),
     ("sqlite", storage::SQLITE_METRICS),
+    ("mysql", storage::MYSQL_METRICS),
     ("cache", cache::METRICS),
     ("feeds", feeds::METRICS),
     ("jobs", jobs::METRICS),

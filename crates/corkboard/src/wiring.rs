@@ -57,7 +57,8 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
 /// Opens the system of record: a file, or a service in other processes.
 pub async fn open_storage(config: &Config, clock: runtime::SharedClock) -> anyhow::Result<storage::Storage> {
     let identity = storage::Identity { caller: config.storage.caller.clone(), key: config.storage.key.clone() };
-    storage::Storage::open(&config.storage.url, &identity, clock).await.context("storage did not open")
+    let logins = storage::Logins { identity, database: config.storage.login() };
+    storage::Storage::open(&config.storage.url, &logins, clock).await.context("storage did not open")
 }
 
 fn settings(config: &Config, base_url: String) -> Settings {

@@ -57,9 +57,13 @@ pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};
 pub use error::{Error, Result};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
 pub use metrics::METRICS;
+/// A login on database servers.
+pub use mysql::Credentials;
+/// The metrics of database servers.
+pub use mysql::METRICS as MYSQL_METRICS;
 pub use row::{Commit, Edge, Freshness, Name, Order, Range, Row, StaleClaim, Stats};
 pub use server::serve;
 pub use shard_map::{RangeEntry, SERVERS_MAX, ServerEntry, ShardMap};
 /// The metrics of the embedded engines' file.
 pub use sqlite::METRICS as SQLITE_METRICS;
-pub use storage::{Storage, name_shard};
+pub use storage::{Logins, Storage, name_shard};

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let map = ShardMap::even(vec![server("a", 1), server("b", 2)]);
-        let cases: [(&str, fn(&mut ShardMap)); 7] = [
+        type Change = fn(&mut ShardMap);
+        let cases: [(&str, Change); 7] = [
             ("ends at shard 2048", |map| drop(map.ranges.pop())),
             ("every shard must stand once", |map| map.ranges[1].first = 2047),
             ("no server of the map", |map| map.ranges[0].server = "x".to_owned()),

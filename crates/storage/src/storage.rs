@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::audit::{AuditEntry, AuditRow, ChainCheck};
 use crate::batch::{Batch, Written};
+use crate::engine::mysql::MysqlEngine;
 use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
 use crate::engine::{Engine, Prepared};
@@ -22,6 +23,15 @@ use crate::refusal::{
     owner_in_key,
 };
 use crate::row::{Edge, Freshness, Name, Range, Row, Stats};
+
+/// Who a process is when it opens storage.
+#[derive(Clone, Default)]
+pub struct Logins {
+    /// What it calls itself to a storage service.
+    pub identity: Identity,
+    /// Its login on database servers.
+    pub database: mysql::Credentials,
+}
 
 /// The system of record. Clones share everything.
 #[derive(Clone)]
@@ -43,14 +53,19 @@ pub fn name_shard(kind: NameKind, key: &str) -> Shard {
 
 impl Storage {
     /// Opens the store that a URL names: `sqlite:PATH`, whose file is created when it is not there, or `remote:HOST:PORT[,HOST:PORT…]`, a
-    /// storage service, which need not be there yet and which knows this process by `identity`.
-    pub async fn open(url: &str, identity: &Identity, clock: SharedClock) -> Result<Storage> {
+    /// storage service, which need not be there yet; `mysql:FILE`, a shard map, or `mysql://HOST:PORT/DATABASE`, one server of a fleet that
+    /// knows the map. `logins` says who this process is.
+    pub async fn open(url: &str, logins: &Logins, clock: SharedClock) -> Result<Storage> {
         let engine: Arc<dyn Engine> = match url.split_once(':') {
+            Some(("mysql", place)) if !place.is_empty() => Arc::new(match place.strip_prefix("//") {
+                Some(address) => MysqlEngine::find(address, logins.database.clone()).await?,
+                None => MysqlEngine::open(Path::new(place), logins.database.clone()).await?,
+            }),
             Some(("sqlite", path)) if !path.is_empty() => Arc::new(SqliteEngine::open(Path::new(path))?),
-            Some(("remote", addresses)) if !addresses.is_empty() => Arc::new(RemoteEngine::open(addresses, identity)?),
+            Some(("remote", addresses)) if !addresses.is_empty() => Arc::new(RemoteEngine::open(addresses, &logins.identity)?),
             _ => {
                 return Err(Error::Invalid(format!(
-                    "The storage URL is {url:?}; write sqlite: and a file, as in \"sqlite:data/corkboard.db\", or remote: and the addresses of a storage service, as in \"remote:10.0.0.5:8090\". Other engines are not known."
+                    "The storage URL is {url:?}; write sqlite: and a file, as in \"sqlite:data/corkboard.db\", remote: and the addresses of a storage service, as in \"remote:10.0.0.5:8090\", or mysql: and the file of a shard map, as in \"mysql:/etc/corkboard/shards.json\". Other engines are not known."
                 )));
             }
         };

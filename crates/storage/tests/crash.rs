@@ -12,7 +12,7 @@ use std::sync::Arc;
 use model::object::SCHEMA_VERSION;
 use model::{Assoc, BoardId, Event, EventKind, Id, Kind, NameKind, Section, Shard, Timestamp};
 use runtime::SystemClock;
-use storage::{Batch, Identity, Range, Storage, name_shard};
+use storage::{Batch, Logins, Range, Storage, name_shard};
 
 /// Tells the child where to write.
 const FOLDER: &str = "STORAGE_CRASH_TEST_FOLDER";
@@ -24,7 +24,7 @@ const SHARD: Shard = Shard(42);
 
 async fn open(folder: &Path) -> Storage {
     let url = format!("sqlite:{}", folder.join("crash.db").display());
-    Storage::open(&url, &Identity::default(), SystemClock::shared()).await.expect("a store")
+    Storage::open(&url, &Logins::default(), SystemClock::shared()).await.expect("a store")
 }
 
 fn board() -> BoardId {

@@ -1,13 +1,27 @@
-//! `corkboard storage`: what looks after the storage service.
+//! `corkboard storage`: what looks after the storage service and its fleet of database servers.
+
+mod fleet;
+mod moves;
+mod progress;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::config::Config;
+
 #[derive(Subcommand)]
 pub enum StorageCommand {
     /// Makes an entry of the access list with a fresh key, and prints both, this once.
     Access(AccessArgs),
+    /// Makes tables on database servers, spreads the shards over them and writes the shard map; later, lets servers join.
+    Init(fleet::InitArgs),
+    /// Shows every server: its shards, its lease, its replicas, and what needs a look.
+    Status(fleet::StatusArgs),
+    /// Moves shards to another server while the site runs. Can be killed and run again at any step.
+    Move(moves::MoveArgs),
+    /// Moves the upper half of a server's shards to another one.
+    Split(moves::SplitArgs),
 }
 
 #[derive(Args)]
@@ -28,9 +42,13 @@ pub struct AccessArgs {
     operations: bool,
 }
 
-pub fn run(command: &StorageCommand) -> anyhow::Result<ExitCode> {
+pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         StorageCommand::Access(args) => access(args),
+        StorageCommand::Init(args) => fleet::init(args, config).await,
+        StorageCommand::Status(args) => fleet::status(args, config).await,
+        StorageCommand::Move(args) => moves::shift(args, config).await,
+        StorageCommand::Split(args) => moves::split(args, config).await,
     }
 }
 

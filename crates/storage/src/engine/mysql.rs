@@ -107,7 +107,7 @@ impl MysqlEngine {
             Err(error) => return Err(error.into()),
         };
         let Some(map) = map else {
-            return Err(Error::Invalid(format!("{address} holds no Corkboard yet. `corkboard storage init` makes its tables.")));
+            return Err(Error::Invalid(format!("{address} holds no fleet's tables yet. `corkboard storage init` makes them.")));
         };
         MysqlEngine::start(map, credentials, None)
     }

@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn urls_name_the_engine() {
         let clock = std::sync::Arc::new(model::time::ManualClock::default());
-        let nobody = crate::Identity::default();
+        let nobody = crate::Logins::default();
         for url in ["oracle://localhost/corkboard", "sqlite:", "remote:", "", "corkboard.db"] {
             let error = Storage::open(url, &nobody, clock.clone()).await.err().expect("a refusal");
             assert!(matches!(&error, Error::Invalid(message) if message.contains("sqlite:")), "{error}");

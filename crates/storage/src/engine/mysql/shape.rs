@@ -45,32 +45,22 @@ pub(crate) struct Shape {
 }
 
 const OBJECT_COLUMNS: &[&str] = &["id", "data", "version", "created_at", "updated_at", "active"];
+const AUDIT_COLUMNS: &[&str] = &["id", "at", "actor", "act", "subjects", "data", "previous_hash", "hash"];
+const IDEMPOTENCY_COLUMNS: &[&str] = &["slot", "idempotency_key", "batch_hash", "answer", "created_at"];
 const EDGE_COLUMNS: &[&str] = &["from_id", "to_id", "sequence"];
 
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
     let object = |kind: &Kind| Shape { name: kind.table(), columns: OBJECT_COLUMNS, texts: &["data"], key: 1, shift: SHARD_SHIFT };
     let edge = |assoc: &Assoc| Shape { name: assoc.table(), columns: EDGE_COLUMNS, texts: &[], key: 2, shift: SHARD_SHIFT };
     let mut shapes: Vec<Shape> = Kind::OBJECTS.iter().map(object).chain(Assoc::ALL.iter().map(edge)).collect();
-    let fixed: [(&str, &[&str], &[&str], usize, u32); 5] = [
-        ("mapping_counts", &["from_id", "assoc", "count"], &["assoc"], 2, SHARD_SHIFT),
-        ("names", &["slot", "kind", "name_key", "id", "confirmed", "claimed_at"], &["kind", "name_key"], 3, SHARD_SHIFT),
-        (
-            "audit",
-            &["id", "at", "actor", "act", "subjects", "data", "previous_hash", "hash"],
-            &["act", "subjects", "data", "previous_hash", "hash"],
-            1,
-            SHARD_SHIFT,
-        ),
-        (
-            "idempotency",
-            &["slot", "idempotency_key", "batch_hash", "answer", "created_at"],
-            &["idempotency_key", "batch_hash", "answer"],
-            2,
-            SHARD_SHIFT,
-        ),
-        ("sequences", &["slot", "next"], &[], 1, SEQUENCE_SHIFT),
-    ];
-    shapes.extend(fixed.map(|(name, columns, texts, key, shift)| Shape { name, columns, texts, key, shift }));
+    let fixed = |name, columns, texts, key, shift| Shape { name, columns, texts, key, shift };
+    shapes.extend([
+        fixed("mapping_counts", &["from_id", "assoc", "count"], &["assoc"], 2, SHARD_SHIFT),
+        fixed("names", &["slot", "kind", "name_key", "id", "confirmed", "claimed_at"], &["kind", "name_key"], 3, SHARD_SHIFT),
+        fixed("audit", AUDIT_COLUMNS, &["act", "subjects", "data", "previous_hash", "hash"], 1, SHARD_SHIFT),
+        fixed("idempotency", IDEMPOTENCY_COLUMNS, &["idempotency_key", "batch_hash", "answer"], 2, SHARD_SHIFT),
+        fixed("sequences", &["slot", "next"], &[], 1, SEQUENCE_SHIFT),
+    ]);
     shapes
 });
 
@@ -93,7 +83,7 @@ impl Shape {
 
     /// Returns the first and last value (both inclusive) that the first column may have on shards `first` to `last`.
     pub fn bounds(&self, first: u16, last: u16) -> (i64, i64) {
-        (i64::from(first) << self.shift, (i64::from(last) + 1 << self.shift) - 1)
+        (i64::from(first) << self.shift, ((i64::from(last) + 1) << self.shift) - 1)
     }
 
     /// Returns the statement for the next rows of a range of shards, by primary key; `after` is the key of the last one before.
