@@ -84,15 +84,19 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
 async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     let Some(mut pair) = Pair::start("nothing_acknowledged_is_lost").await else { return };
     let (storage, stop, next) = (pair.open().await, Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(1)));
+    let done = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..4)
         .map(|_| {
-            let (storage, stop, next) = (storage.clone(), stop.clone(), next.clone());
+            let (storage, stop, next, done) = (storage.clone(), stop.clone(), next.clone(), done.clone());
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let local = next.fetch_add(1, Ordering::Relaxed);
                     match storage.write(write_pin(local)).await {
-                        Ok(_) => acknowledged.push(local),
+                        Ok(_) => {
+                            acknowledged.push(local);
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
                         Err(Error::Unavailable(_) | Error::Unknown(_)) => tokio::task::yield_now().await,
                         Err(error) => panic!("{error}"),
                     }
@@ -101,7 +105,7 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
             })
         })
         .collect();
-    until("some writes", || async { next.load(Ordering::Relaxed) > 200 }).await;
+    until("some writes", || async { done.load(Ordering::Relaxed) > 200 }).await;
     // The keeper has told the replica that commits wait for it.
     until("the lease", || async { pair.replica.admin().value("SELECT semi_sync FROM corkboard.lease").expect("a value") == "1" }).await;
     let alive = pair.operator.failover("a", &FailoverOptions::default()).await.expect_err("it lives");
@@ -111,8 +115,8 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     assert_eq!((planned.promoted, planned.epoch), (None, 2));
     let report = pair.operator.failover("a", &FailoverOptions::default()).await.expect("a failover");
     assert_eq!(report.promoted, Some(format!("{}/corkboard", pair.to_replica.address())));
-    let before = next.load(Ordering::Relaxed);
-    until("writes on the new primary", || async { next.load(Ordering::Relaxed) > before + 200 }).await;
+    let before = done.load(Ordering::Relaxed);
+    until("writes on the new primary", || async { done.load(Ordering::Relaxed) > before + 200 }).await;
     stop.store(true, Ordering::Relaxed);
     let mut acknowledged = Vec::new();
     for writer in writers {
@@ -180,7 +184,8 @@ async fn a_primary_hands_over_and_becomes_a_replica() {
     })
     .await;
     let status = operator.status().await.expect("a status");
-    assert_eq!(status.problems, Vec::<String>::new());
+    // The servers of tests don't wait for a disk, and that is said.
+    assert!(matches!(status.problems.as_slice(), [one] if one.contains("innodb_flush_log_at_trx_commit")), "{:?}", status.problems);
     assert_eq!(status.servers[0].replicas.len(), 1);
     // And back again.
     operator.failover("a", &planned).await.expect("a change back");
@@ -224,7 +229,10 @@ async fn a_primary_that_was_restarted_is_opened_only_after_its_replicas_were_ask
     pair.primary.kill9();
     pair.replica.kill9();
     pair.primary.restart().expect("a restart");
-    pair.primary.admin().sql("UPDATE corkboard.lease SET until_ms = 0").expect("a lease that has run out");
+    pair.primary
+        .admin()
+        .sql("SET GLOBAL rpl_semi_sync_master_enabled = 0; UPDATE corkboard.lease SET until_ms = 0")
+        .expect("a lease that has run out");
     let storage = pair.open().await;
     let error = storage.write(write_pin(1)).await.expect_err("no lease");
     assert!(matches!(&error, Error::Unavailable(message) if message.contains("lease has run out")), "{error}");
