@@ -30,6 +30,8 @@ enum Bench {
     Thumbnails,
     /// The whole site under load: 60 % home feed, 30 % profiles, 10 % new pins.
     Site,
+    /// Reads and writes through the storage service, against the same driver straight to the same MariaDB.
+    Storage,
     /// Time from the start of the process to the first page, and memory at rest.
     Start,
 }
@@ -39,6 +41,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let name = match arguments.name {
         Bench::Thumbnails => "thumbnails",
         Bench::Site => "site",
+        Bench::Storage => "storage",
         Bench::Start => "start",
     };
     if arguments.name != Bench::Thumbnails {
@@ -49,9 +52,18 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         cargo.args(["bench", "--quiet", "--package", package, "--bench", name]);
         cargo
     };
-    let package = if arguments.name == Bench::Thumbnails { "media" } else { "testkit" };
+    let package = match arguments.name {
+        Bench::Thumbnails => "media",
+        Bench::Storage => "storage",
+        Bench::Site | Bench::Start => "testkit",
+    };
     if arguments.name != Bench::Start {
         to_stderr(cargo_bench(package).arg("--no-run"))?;
+    }
+    if arguments.name == Bench::Storage
+        && let Err(problem) = install::MARIADB.provide()
+    {
+        anyhow::bail!("{problem}");
     }
     let mut figures = Vec::from(calibrate::calibrate(name, &command::target_folder(root))?);
     figures.extend(match arguments.name {
@@ -64,7 +76,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             }
             figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
         }
-        Bench::Site => figures_of(
+        Bench::Site | Bench::Storage => figures_of(
             cargo_bench(package)
                 .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))
                 .arg("--")

@@ -45,7 +45,7 @@ enum Command {
     Tidy,
     /// Measures the CPU minutes of a clean release build, per crate.
     Times(times::Arguments),
-    /// Runs a bench: thumbnails, site or start.
+    /// Runs a bench: thumbnails, site, storage or start.
     Bench(bench::Arguments),
 }
 

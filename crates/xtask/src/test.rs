@@ -52,7 +52,7 @@ enum Section {
 }
 
 /// (package, bench): each runs a small input when it is asked to with `--test`.
-const BENCHES: [&str; 2] = ["thumbnails", "site"];
+const BENCHES: [&str; 3] = ["thumbnails", "site", "storage"];
 const BROWSER_FOLDER: &str = "tests/browser";
 
 impl Section {
