@@ -59,6 +59,9 @@ use node::{Node, Process, SEEN_WAIT};
 
 /// Attempts at a read whose shard has gone to another server meanwhile.
 const READ_ATTEMPTS: usize = 4;
+/// Attempts at a list over all shards, and the pause between them: together longer than shards belong to nobody at the end of a move.
+const READ_ALL_ATTEMPTS: usize = 40;
+const READ_ALL_PAUSE: Duration = Duration::from_millis(50);
 /// Bits of an outbox position below the server's number.
 const POSITION_BITS: u32 = 48;
 /// Lists of one call that one round trip asks for.
@@ -210,24 +213,31 @@ impl MysqlEngine {
         Err(nobody_has(shards[left[0]]))
     }
 
-    /// Asks all servers the same, and returns their answers by number. A map that changes meanwhile could lose or double rows.
+    /// Asks all servers the same, and returns their answers by number. While shards are on their way rows would be lost or doubled: the
+    /// answers count only when the servers together have each shard once, before and after.
     async fn read_all(&self, statement: &str) -> Result<Vec<(u16, Vec<Answer>)>> {
-        for _ in 0..READ_ATTEMPTS {
+        let held = read::HELD_COUNT_SQL;
+        let sql = format!("{held};{statement};{held}");
+        for _ in 0..READ_ALL_ATTEMPTS {
             let topology = self.cluster.topology()?;
-            let epoch = topology.map.epoch;
-            let asks = topology.nodes.values().map(|node| async move {
+            let asks = topology.nodes.values().map(|node| async {
                 let (server, _) = node.reader(&self.freshness);
-                let sets = match server.query(statement).await {
-                    Err(_) if !std::ptr::eq(server, &node.primary) => node.primary.query(statement).await?,
+                let sets = match server.query(&sql).await {
+                    Err(_) if !std::ptr::eq(server, &node.primary) => node.primary.query(&sql).await?,
                     result => result?,
                 };
-                Ok::<_, Error>((node.entry.number, sets.into_iter().next().unwrap_or_default()))
+                let mut sets = sets.into_iter();
+                let (before, rows, after) = (sets.next(), sets.next().unwrap_or_default(), sets.next());
+                let count = before.as_ref().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?;
+                Ok::<_, Error>((node.entry.number, rows, count.filter(|_| before == after)))
             });
             let mut answers = try_join_all(asks).await?;
-            if self.cluster.map().epoch == epoch {
-                answers.sort_by_key(|(number, _)| *number);
-                return Ok(answers);
+            if answers.iter().map(|(.., count)| *count).sum::<Option<u64>>() == Some(u64::from(SHARD_COUNT)) {
+                answers.sort_by_key(|(number, ..)| *number);
+                return Ok(answers.into_iter().map(|(number, rows, _)| (number, rows)).collect());
             }
+            self.cluster.refresh().await?;
+            tokio::time::sleep(READ_ALL_PAUSE).await;
         }
         Err(Error::Unavailable("Shards are being moved just now; try again.".to_owned()))
     }

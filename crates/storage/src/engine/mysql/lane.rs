@@ -286,6 +286,9 @@ impl Lane {
 /// The server's own clock in milliseconds: what leases and freezes are measured by.
 pub(super) const SERVER_NOW: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 
+/// The same at the very moment that a row is looked at, and not at the beginning of the statement, which may have waited for locks.
+pub(super) const SERVER_CLOCK: &str = "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)";
+
 /// What a server says of one of its shards.
 struct Right {
     epoch: u64,

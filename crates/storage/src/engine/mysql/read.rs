@@ -15,6 +15,8 @@ pub(super) const OBJECT_COLUMNS: &str = "id, data, version, created_at, updated_
 pub(super) const AUDIT_COLUMNS: &str = "id, at, actor, act, subjects, data, previous_hash, hash";
 /// States in which a server answers for a shard.
 pub(super) const HELD: &str = "('owned','copying','frozen')";
+/// Asks how many shards a server answers for.
+pub(super) const HELD_COUNT_SQL: &str = "SELECT COUNT(*) FROM owned_shards WHERE state IN ('owned','copying','frozen')";
 
 pub(super) fn get_sql(ids: &[Id]) -> Vec<String> {
     let mut by_kind: BTreeMap<&str, Vec<i64>> = BTreeMap::new();

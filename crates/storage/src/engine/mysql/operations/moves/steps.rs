@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mysql::Server;
 
-use super::super::super::lane::SERVER_NOW;
+use super::super::super::lane::SERVER_CLOCK;
 use super::super::super::shape::{Cell, Change, Shape, changes_from_json, shapes, statements};
 use super::super::Operator;
 use super::Stretch;
@@ -82,7 +82,7 @@ pub(in super::super) async fn freeze(stretch: &Stretch<'_>) -> Result<()> {
     stretch
         .source
         .query(&format!(
-            "UPDATE owned_shards SET state = 'frozen', frozen_until = {SERVER_NOW} + {FREEZE_MS} \
+            "UPDATE owned_shards SET state = 'frozen', frozen_until = {SERVER_CLOCK} + {FREEZE_MS} \
              WHERE shard BETWEEN {first} AND {last} AND state IN ('copying','frozen')"
         ))
         .await?;
@@ -103,7 +103,7 @@ pub(in super::super) async fn decide(stretch: &Stretch<'_>) -> Result<bool> {
     let mut connection = stretch.source.take().await?;
     let sql = format!(
         "BEGIN; UPDATE owned_shards SET state = 'moved', epoch = {epoch}, other = '{}' \
-         WHERE shard BETWEEN {first} AND {last} AND state = 'frozen' AND frozen_until > {SERVER_NOW}; SELECT ROW_COUNT()",
+         WHERE shard BETWEEN {first} AND {last} AND state = 'frozen' AND frozen_until > {SERVER_CLOCK}; SELECT ROW_COUNT()",
         stretch.target_name
     );
     let sets = connection.query(&sql).await?;
