@@ -81,8 +81,8 @@ impl AppJob for TrashBoardPins {
         for section in sections {
             app.drop_edges(Assoc::SectionHasPins, section.to).await?;
             let mut batch = Batch::on(self.board.shard());
-            batch.unmap(Assoc::BoardHasSections, self.board.id(), section.to).purge(section.to);
-            app.commit(batch).await?;
+            batch.unmap(Assoc::BoardHasSections, self.board.id(), section.to);
+            app.purge_or_keep(board.data.owner, batch, section.to).await?;
         }
         Ok(())
     }
