@@ -165,6 +165,16 @@ impl App {
         self.commit(batch).await.map(drop)
     }
 
+    /// Takes down what was reported with the words of an admin, and so decides the report.
+    pub async fn take_down_for_report(&self, viewer: &Viewer, report: ReportId, new: NewTakedown) -> Result<()> {
+        let stored = self.fresh::<Report>(report).await?.ok_or(Error::NotFound(What::Report))?;
+        if stored.data.subject != new.subject {
+            return Err(Error::invalid("subject", "The report is about something else. Open the form from the report."));
+        }
+        self.take_down(viewer, new).await?;
+        self.decide_report(viewer, report, Decision::TakeDown).await
+    }
+
     async fn take_down_reported(&self, viewer: &Viewer, report: ReportId, stored: &Report) -> Result<()> {
         match stored.subject.kind() {
             Kind::Pin | Kind::Comment => {

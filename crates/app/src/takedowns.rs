@@ -107,6 +107,9 @@ impl App {
             .create(id, &takedown)
             .audit(by, EventKind::TakedownMade.as_str(), subjects.clone(), json!({ "reason": new.reason }))
             .emit(self.event(EventKind::TakedownMade, viewer, subjects));
+        if new.subject.kind() == Kind::Pin {
+            plan.decision().map(Assoc::PinHasTakedowns, new.subject, id, now.0);
+        }
         plan.wish(&[EdgeWish::new(Assoc::UserHasTakedowns, owner, id, Some(now.0))]);
         self.carry_out(plan).await?;
         Ok(id)
@@ -245,6 +248,17 @@ impl App {
         Ok(self.storage.count(Assoc::SiteHasAppeals, site_id()).await?)
     }
 
+    /// Reads the newest takedown of a pin for its owner or an admin; others see none.
+    pub async fn takedown_of_pin(&self, viewer: &Viewer, pin: &Stored<Pin>) -> Result<Option<Arc<Stored<Takedown>>>> {
+        if !viewer.is(pin.data.owner) && !viewer.is_admin() {
+            return Ok(None);
+        }
+        match self.storage.range(Assoc::PinHasTakedowns, pin.id, Range::first(1)).await?.first() {
+            Some(edge) => self.object::<Takedown>(edge.to).await,
+            None => Ok(None),
+        }
+    }
+
     async fn takedowns_along(
         &self,
         viewer: &Viewer,
@@ -293,8 +307,19 @@ impl App {
         Ok(viewer.is(pin.data.owner) || !secret || board.is_some_and(|board| may_see_board(&board, viewer)))
     }
 
+    /// Finds what somebody names by hand: a person by user name, or a pin by its number.
+    pub async fn legal_subject(&self, text: &str) -> Result<Id> {
+        let text = text.trim();
+        if let Ok(id) = text.parse::<Id>() {
+            return Ok(id);
+        }
+        let name = self.name(model::NameKind::Username, &text.trim_start_matches('@').to_lowercase()).await?;
+        let missing = || Error::invalid("subject", format!("There is no person '{text}'. Give a user name, or the number of a pin."));
+        name.map(|name| name.id).ok_or_else(missing)
+    }
+
     /// Says in words what a legal record is about and where it is, without telling of secret boards.
-    pub(crate) async fn legal_label(&self, viewer: &Viewer, subject: Id) -> Result<(String, String)> {
+    pub async fn legal_label(&self, viewer: &Viewer, subject: Id) -> Result<(String, String)> {
         let pin = match subject.kind() {
             Kind::Pin => self.object::<Pin>(subject).await?,
             Kind::Comment => {

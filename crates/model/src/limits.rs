@@ -165,6 +165,7 @@ pub const RESERVED_USERNAMES: &[&str] = &[
     "support",
     "system",
     "tag",
+    "takedowns",
     "terms",
     "topic",
     "topics",
