@@ -81,7 +81,7 @@ impl App {
     /// Erases a person on request: for others they are gone at once, and a job deletes everything of them. A legal hold on them or on
     /// one of their pins is a Conflict that names it.
     pub async fn erase(&self, viewer: &Viewer, user: UserId, reason: &str) -> Result<()> {
-        let by = self.privileged(viewer)?;
+        let by = viewer.require_privilege()?;
         let reason = required_text("reason", "The reason", reason, LEGAL_NOTE_CHARS_MAX)?;
         if by == Some(user) {
             return Err(Error::invalid("user", "Delete your own account in the settings, or ask another admin."));

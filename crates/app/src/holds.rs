@@ -102,17 +102,9 @@ pub(crate) fn required_text(field: &'static str, label: &str, text: &str, max: u
 }
 
 impl App {
-    /// Returns the admin who acts; nobody for whoever runs the site, on the command line.
-    pub(crate) fn privileged(&self, viewer: &Viewer) -> Result<Option<UserId>> {
-        match viewer.user {
-            Some(_) => viewer.require_admin().map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// Places a legal hold. From its commit on nothing of the subject is purged.
     pub async fn place_hold(&self, viewer: &Viewer, new: NewHold) -> Result<LegalHoldId> {
-        let by = self.privileged(viewer)?;
+        let by = viewer.require_privilege()?;
         let assoc = held_by(new.subject)?;
         let reason = required_text("reason", "The reason", &new.reason, LEGAL_NOTE_CHARS_MAX)?;
         let reference = check_text("reference", "The reference", &new.reference, LEGAL_REFERENCE_CHARS_MAX)?;
@@ -148,7 +140,7 @@ impl App {
 
     /// Ends a legal hold. What waited for it is purged soon after, unless another hold stands.
     pub async fn release_hold(&self, viewer: &Viewer, hold: LegalHoldId, reason: &str) -> Result<()> {
-        let by = self.privileged(viewer)?;
+        let by = viewer.require_privilege()?;
         let reason = required_text("reason", "The reason", reason, LEGAL_NOTE_CHARS_MAX)?;
         let stored = self.fresh::<LegalHold>(hold).await?.ok_or(Error::NotFound(What::LegalHold))?;
         if stored.data.release.is_some() {
@@ -167,7 +159,7 @@ impl App {
 
     /// Lists legal holds for admins, the newest first: those in force, or all that ever were.
     pub async fn holds(&self, viewer: &Viewer, all: bool, request: &PageRequest) -> Result<Page<HoldView>> {
-        self.privileged(viewer)?;
+        viewer.require_privilege()?;
         let (size, assoc) = (request.size()?, Assoc::SiteHasHolds);
         let mut after = request.after_edge(lists::of_assoc(assoc))?;
         let mut items = Vec::new();

@@ -79,7 +79,7 @@ pub fn reason_of_report(reason: ReportReason) -> TakedownReason {
 impl App {
     /// Takes a pin or a comment down. A Conflict when it is down already.
     pub async fn take_down(&self, viewer: &Viewer, new: NewTakedown) -> Result<TakedownId> {
-        let by = self.privileged(viewer)?;
+        let by = viewer.require_privilege()?;
         let note = check_text("note", "The note", &new.note, LEGAL_NOTE_CHARS_MAX)?;
         let complainant = check_text("complainant", "The complainant's reference", &new.complainant, LEGAL_REFERENCE_CHARS_MAX)?;
         let owner = self.owner_to_tell(new.subject).await?;
@@ -205,7 +205,7 @@ impl App {
 
     /// Upholds a takedown after an appeal, or reverses it, with an appeal or without. The owner is told.
     pub async fn decide_takedown(&self, viewer: &Viewer, takedown: TakedownId, state: TakedownState, note: &str) -> Result<()> {
-        let by = self.privileged(viewer)?;
+        let by = viewer.require_privilege()?;
         let stored = self.fresh::<Takedown>(takedown).await?.ok_or(Error::NotFound(What::Takedown))?;
         let note = check_text("note", "The note", note, LEGAL_NOTE_CHARS_MAX)?;
         let is_end = matches!(state, TakedownState::Upheld | TakedownState::Reversed);
@@ -238,7 +238,7 @@ impl App {
 
     /// Lists takedowns for admins, the newest first: those of one state, or all.
     pub async fn takedowns(&self, viewer: &Viewer, state: Option<TakedownState>, request: &PageRequest) -> Result<Page<TakedownView>> {
-        self.privileged(viewer)?;
+        viewer.require_privilege()?;
         let assoc = if state == Some(TakedownState::Appealed) { Assoc::SiteHasAppeals } else { Assoc::SiteHasTakedowns };
         self.takedowns_along(viewer, assoc, site_id().id(), state, request).await
     }

@@ -35,7 +35,7 @@ mod engine;
 #[cfg(test)]
 mod contract;
 
-pub use audit::{AuditEntry, AuditRow};
+pub use audit::{AuditEntry, AuditHead, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::sqlite::SqliteEngine;
