@@ -136,24 +136,33 @@ impl App {
 
     /// Deletes the mails to a person, or with their name, from the queue and, where it stands for a mail server, from the folder.
     async fn forget_mails(&self, traces: &Traces) -> Result<()> {
+        // Former addresses are known as long as the queue remembers a mail to them.
+        let mut addresses: HashSet<String> = HashSet::from([traces.email.clone()]);
         for state in [State::Pending, State::Succeeded, State::Failed] {
             let mut cursor = None;
             loop {
                 let jobs = self.jobs.scan(SendMail::QUEUE, state, cursor, STEP).await?;
                 let Some(last) = jobs.last() else { break };
                 cursor = Some(last.id);
-                let about = |payload: &serde_json::Value| {
-                    let named = payload["about"].as_array().into_iter().flatten().any(|id| *id == json!(traces.user));
-                    named || traces.are_in_text(&payload.to_string())
-                };
-                let ids: Vec<_> = jobs.iter().filter(|job| about(&job.payload)).map(|job| job.id).collect();
+                let mut ids = Vec::new();
+                for job in jobs {
+                    let in_text = traces.are_in_text(&job.payload.to_string());
+                    let Ok(mail) = serde_json::from_value::<SendMail>(job.payload) else { continue };
+                    if mail.about.first() == Some(&traces.user.id()) {
+                        addresses.insert(mail.to.to_lowercase());
+                    }
+                    if in_text || mail.about.contains(&traces.user.id()) {
+                        ids.push(job.id);
+                    }
+                }
                 if !ids.is_empty() {
                     self.jobs.delete(&ids).await?;
                 }
             }
         }
+        addresses.remove("");
         match self.settings.mail_url.strip_prefix("file:") {
-            Some(folder) if !traces.email.is_empty() => remove_mails(Path::new(folder), &traces.email).await,
+            Some(folder) if !addresses.is_empty() => remove_mails(Path::new(folder), &addresses).await,
             _ => Ok(()),
         }
     }
@@ -272,8 +281,8 @@ fn blanked(takedown: &Takedown) -> Takedown {
     blank
 }
 
-/// Removes the mails in the folder that were addressed to this address.
-async fn remove_mails(folder: &Path, address: &str) -> Result<()> {
+/// Removes the mails in the folder that were addressed to one of these.
+async fn remove_mails(folder: &Path, addresses: &HashSet<String>) -> Result<()> {
     let away = |error: std::io::Error| Error::Unavailable(format!("The mail folder {} can't be looked through: {error}", folder.display()));
     let mut files = match tokio::fs::read_dir(folder).await {
         Ok(files) => files,
@@ -282,7 +291,11 @@ async fn remove_mails(folder: &Path, address: &str) -> Result<()> {
     };
     while let Some(file) = files.next_entry().await.map_err(away)? {
         let path = file.path();
-        if path.extension().is_some_and(|extension| extension == "eml") && is_addressed_to(&tokio::fs::read(&path).await.map_err(away)?, address) {
+        if path.extension().is_none_or(|extension| extension != "eml") {
+            continue;
+        }
+        let mail = tokio::fs::read(&path).await.map_err(away)?;
+        if addresses.iter().any(|address| is_addressed_to(&mail, address)) {
             tokio::fs::remove_file(&path).await.map_err(away)?;
         }
     }

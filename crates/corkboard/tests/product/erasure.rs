@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use app::accounts::{Device, NewUser};
 use app::boards::{BoardEdit, NewBoard};
+use app::hydrate::PageRequest;
 use app::pins::{NewPin, PinText};
 use app::profiles::ProfileEdit;
+use app::search::Scope;
 use app::takedowns::NewTakedown;
 use app::{Error, Viewer};
 use feeds::Target;
@@ -143,7 +145,10 @@ async fn nothing_tells_of_who_was_erased() {
     let (root, bob) = (site.person("root-admin").await, site.person("bob").await);
     let ada = marked_person(&site).await;
     live(&site, &root, &ada, &bob).await;
-    assert!(marked(site.folder()).len() >= 3, "the mark is in store, log and jobs");
+    // Looked for in a copy that another process makes: reading a file that SQLite has open here would end its locks.
+    let copy = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp").arg("-r").arg(site.folder()).arg(copy.path()).status().unwrap();
+    assert!(copied.success() && marked(copy.path()).len() >= 4, "the mark is in store, log, jobs and mails");
 
     // A hold forbids it, by the page's act and by the command.
     let (placed, hold) = site.command(&["legal", "hold", &ada.name, "--reason", &format!("Case of {MARK}"), "--reference", "12 C 34/26"]);
@@ -167,13 +172,12 @@ async fn nothing_tells_of_who_was_erased() {
     site.until("the person to be gone", || async { site.app.storage.get::<User>(ada.id).await.unwrap().is_none() }).await;
     site.settle().await;
 
-    for path in [format!("/search?q={MARK}"), format!("/search?q={MARK}-user"), format!("/search/suggest?q={MARK}"), "/explore".into()] {
-        let answer = site.browser(&bob).get(&path);
-        let shown = answer.text().to_lowercase();
-        // The search page repeats what was asked.
-        let shown = shown.replace(&format!("{MARK}-user"), "").replace(&format!("value=\"{MARK}"), "").replace(&format!("q={MARK}"), "");
-        assert!(!shown.contains(&format!("{MARK} name")) && !shown.contains(&format!("one {MARK}")), "{path}: {shown}");
-    }
+    // Asked of the index itself: what somebody looks for on the page is noted.
+    let (bobs, first) = (site.eyes(&bob).await, PageRequest::first(10));
+    assert_eq!(site.app.search_pins(&bobs, MARK, Scope::Everything, &first).await.unwrap().page.items.len(), 0);
+    assert_eq!(site.app.search_boards(&bobs, MARK, Scope::Everything, &first).await.unwrap().page.items.len(), 0);
+    assert_eq!(site.app.search_people(&bobs, MARK, &first).await.unwrap().page.items.len(), 0);
+    assert_eq!(site.app.suggest(&bobs, MARK, 10).await.unwrap(), []);
     for mail in site.mails() {
         assert!(!mail.lines().any(|line| line.starts_with("To:") && line.contains(MARK)), "a mail to her is left: {mail}");
     }
