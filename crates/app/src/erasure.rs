@@ -17,9 +17,7 @@ use std::path::Path;
 
 use ::jobs::{JobContext, State};
 use model::limits::LEGAL_NOTE_CHARS_MAX;
-use model::{
-    Assoc, Board, Event, EventKind, Id, LegalHold, NameKind, Notification, Pin, Report, Stored, Takedown, TopicId, User, UserId,
-};
+use model::{Assoc, Board, Event, EventKind, Id, LegalHold, NameKind, Notification, Pin, Report, Stored, Takedown, TopicId, User, UserId};
 use serde_json::json;
 use storage::{Batch, Condition, Order, Range};
 
@@ -316,7 +314,9 @@ mod tests {
 
     #[test]
     fn words_are_found_whole() {
-        for (text, found) in [("/ada/lace", true), ("ada", true), ("by @ada.", true), ("/adam", false), ("nada", false), ("ada-2", false), ("", false)] {
+        for (text, found) in
+            [("/ada/lace", true), ("ada", true), ("by @ada.", true), ("/adam", false), ("nada", false), ("ada-2", false), ("", false)]
+        {
             assert_eq!(has_word(text, "ada"), found, "{text}");
         }
         assert!(!has_word("anything", ""));

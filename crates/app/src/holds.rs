@@ -16,9 +16,9 @@
 
 use std::sync::Arc;
 
+use model::legal::Release;
 use model::limits::{LEGAL_NOTE_CHARS_MAX, LEGAL_REFERENCE_CHARS_MAX, check_text};
 use model::object::SCHEMA_VERSION;
-use model::legal::Release;
 use model::{Assoc, EventKind, Id, ImageId, Kind, LegalHold, LegalHoldId, Pin, PinId, Shard, Stored, User, UserId};
 use serde_json::json;
 use storage::{Batch, Condition, Order, Range};

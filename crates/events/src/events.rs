@@ -13,7 +13,10 @@ use crate::buffer::{Buffer, Flusher};
 use crate::consumer::Consumer;
 use crate::engine::{Engine, EngineStats, LogRow, SqliteEngine};
 use crate::error::{Error, Result};
-use crate::limits::{APPEND_EVENTS_MAX, BLANK_RECORDS, CONSUMER_ABSENCE_MS_MAX, DEADLINE, EVENT_BYTES_MAX, FORGET_RECORDS, GROUP_NAME_BYTES_MAX, READ_RECORDS_MAX};
+use crate::limits::{
+    APPEND_EVENTS_MAX, BLANK_RECORDS, CONSUMER_ABSENCE_MS_MAX, DEADLINE, EVENT_BYTES_MAX, FORGET_RECORDS, GROUP_NAME_BYTES_MAX,
+    READ_RECORDS_MAX,
+};
 use crate::metrics as names;
 use crate::record::{GroupLag, Record, TopicStats};
 use crate::spool::Spool;

@@ -101,8 +101,7 @@ pub enum TakedownState {
 }
 
 impl TakedownState {
-    pub const ALL: [TakedownState; 4] =
-        [TakedownState::InForce, TakedownState::Appealed, TakedownState::Upheld, TakedownState::Reversed];
+    pub const ALL: [TakedownState; 4] = [TakedownState::InForce, TakedownState::Appealed, TakedownState::Upheld, TakedownState::Reversed];
 
     pub fn as_str(self) -> &'static str {
         match self {

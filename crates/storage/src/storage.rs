@@ -264,7 +264,9 @@ impl Storage {
         Ok(match entry {
             Some(entry) if entry.hash == kept.hash => Ok(()),
             Some(_) => Err(format!("Entry {number} of the audit log of shard {} is another one than when its end was kept.", shard.0)),
-            None => Err(format!("The audit log of shard {} reached to entry {number} when its end was kept: its end was cut off.", shard.0)),
+            None => {
+                Err(format!("The audit log of shard {} reached to entry {number} when its end was kept: its end was cut off.", shard.0))
+            }
         })
     }
 

@@ -243,9 +243,7 @@ impl App {
             "Welcome, {}!\n\nYour profile: {}/{}\n\nMake a board, pin the first picture, and follow people whose taste you like.",
             user.data.name, self.settings.base_url, user.data.username
         );
-        self.enqueue(
-            jobs::SendMail::new(&user, &format!("Welcome to {}", self.settings.site_title), text).once(format!("welcome/{id}")),
-        )
-        .await
+        self.enqueue(jobs::SendMail::new(&user, &format!("Welcome to {}", self.settings.site_title), text).once(format!("welcome/{id}")))
+            .await
     }
 }

@@ -32,7 +32,9 @@ fn marked(folder: &Path) -> Vec<(PathBuf, String)> {
             }
             continue;
         }
-        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).to_lowercase();
+        // Write-ahead logs vanish when the last connection is gone.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
         if let Some(at) = text.find(MARK) {
             let around: String = text[..at].chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
             found.push((path, around + &text[at..].chars().take(80).collect::<String>()));
@@ -75,7 +77,12 @@ fn marked_text(title: &str) -> PinText {
 /// Uses every feature as her, with the mark in every text, against what Bob has.
 async fn live(site: &Site, root: &Person, ada: &Person, bob: &Person) {
     let (adas, bobs, admins) = (site.eyes(ada).await, site.eyes(bob).await, site.eyes(root).await);
-    let new = |name: &str, privacy| NewBoard { name: format!("{name} {MARK}"), description: format!("Of {MARK}"), privacy, ..NewBoard::default() };
+    let new = |name: &str, privacy| NewBoard {
+        name: format!("{name} {MARK}"),
+        description: format!("Of {MARK}"),
+        privacy,
+        ..NewBoard::default()
+    };
     let board = site.app.create_board(&adas, new("Open", Privacy::Public)).await.unwrap().id();
     let secret = site.app.create_board(&adas, new("Secret", Privacy::Secret)).await.unwrap().id();
     let deleted = site.app.create_board(&adas, new("Deleted", Privacy::Public)).await.unwrap().id();
@@ -87,7 +94,11 @@ async fn live(site: &Site, root: &Person, ada: &Person, bob: &Person) {
     let trashed = site.pin_text(ada, board, marked_text("Four")).await;
     let neutral = site.pin(ada, board, "Plain").await;
     let picture = site.app.store_picture(site.new_picture()).await.unwrap();
-    let keyed = NewPin { source_key: Some(format!("{MARK}-key")), keywords: vec![format!("{MARK}word")], ..NewPin::new(at(board), marked_text("Five"), picture) };
+    let keyed = NewPin {
+        source_key: Some(format!("{MARK}-key")),
+        keywords: vec![format!("{MARK}word")],
+        ..NewPin::new(at(board), marked_text("Five"), picture)
+    };
     site.app.create_pin(&adas, keyed).await.unwrap();
     site.app.trash_pin(&adas, trashed).await.unwrap();
     site.app.delete_section(&adas, section.id.try_into().unwrap()).await.unwrap();

@@ -42,7 +42,8 @@ async fn a_hold_on_a_person_stops_every_purge_and_its_release_lets_them_go_on() 
     let (ada, bob) = (site.person("ada").await, site.person("bob").await);
     let (adas, bobs) = (site.eyes(&ada).await, site.eyes(&bob).await);
     let (board, bobs_board) = (site.board(&ada, "Lace", Privacy::Public).await, site.board(&bob, "Wood", Privacy::Public).await);
-    let (expires, by_hand, stands) = (site.pin(&ada, board, "One").await, site.pin(&ada, board, "Two").await, site.pin(&ada, board, "Three").await);
+    let (expires, by_hand, stands) =
+        (site.pin(&ada, board, "One").await, site.pin(&ada, board, "Two").await, site.pin(&ada, board, "Three").await);
     let section = site.app.create_section(&adas, board, "Part").await.unwrap().id;
     let bobs_pin = site.pin(&bob, bobs_board, "Bob's").await;
     let comment = site.app.add_comment(&adas, bobs_pin, "Mine", None).await.unwrap();
@@ -206,7 +207,8 @@ async fn a_takedown_is_told_appealed_and_decided() {
     assert!(form.status == 200 && form.text().contains("A collar"));
     assert_eq!(other.get(&format!("/admin/takedowns/new?subject={pin}")).status, 403);
     let subject = pin.to_string();
-    let fields = [("subject", subject.as_str()), ("reason", "copyright"), ("note", "See page seven."), ("complainant", "Letter 12 of Mallory")];
+    let fields =
+        [("subject", subject.as_str()), ("reason", "copyright"), ("note", "See page seven."), ("complainant", "Letter 12 of Mallory")];
     assert_eq!(other.post("/admin/takedowns", &fields).status, 403);
     assert_eq!(admin.post("/admin/takedowns", &[("subject", subject.as_str())]).status, 400, "without a reason");
     assert_eq!(admin.post("/admin/takedowns", &fields).status, 303);

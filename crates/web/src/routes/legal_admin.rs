@@ -1,7 +1,7 @@
 //! `/admin/takedowns` and `/admin/holds`: what admins do for the law.
 
-use app::hydrate::PageRequest;
 use app::holds::NewHold;
+use app::hydrate::PageRequest;
 use app::takedowns::NewTakedown;
 use app::{Error, What};
 use axum::Router;
@@ -148,7 +148,11 @@ async fn decide(State(web): State<Web>, context: Context, At(id): At<TakedownId>
         let state = TakedownState::parse(&form.decision);
         let state = state.ok_or_else(|| Error::invalid("decision", "Choose a decision: uphold or reverse."))?;
         web.app.decide_takedown(&context.viewer, id, state, &form.note).await?;
-        Ok(if state == TakedownState::Reversed { "It shows again, and its owner is told." } else { "It stays down, and its owner is told." })
+        Ok(if state == TakedownState::Reversed {
+            "It shows again, and its owner is told."
+        } else {
+            "It stays down, and its owner is told."
+        })
     };
     answer_with(&web, &context, "/admin/takedowns", decided.await)
 }

@@ -68,7 +68,11 @@ fn state_words(state: TakedownState) -> &'static str {
 
 impl Takedowns {
     fn empty(&self) -> Empty {
-        Empty::new("shield", "Nothing was taken down", "If the admins take down a pin or a comment of yours, you read here why, and can appeal.")
+        Empty::new(
+            "shield",
+            "Nothing was taken down",
+            "If the admins take down a pin or a comment of yours, you read here why, and can appeal.",
+        )
     }
 
     /// Returns what was written for this takedown and refused.

@@ -161,8 +161,7 @@ fn pins(all: &mut Vec<Rendered>) {
     bare.likers.clear();
     (bare.liked, bare.like_count, bare.save_count, bare.hidden) = (false, 0, 0, true);
     bare.rights = PinRights::default();
-    bare.takedown =
-        Some(PinTakedown { id: takedown_id(0), reason: TakedownReason::Copyright, own: true, can_appeal: true });
+    bare.takedown = Some(PinTakedown { id: takedown_id(0), reason: TakedownReason::Copyright, own: true, can_appeal: true });
     let none = Comments { pin: pin_id(17), count: 0, comments: Vec::new(), next_url: None, writer: None, refused: None };
     all.push(shown("pin_bare", PinPage { page: stranger("Pin", Nav::Elsewhere), pin: bare, comments: none, more: Cards::default() }));
     let mut refused = comments();
