@@ -81,7 +81,8 @@ impl App {
     async fn try_delete_user(&self, user: UserId, context: &JobContext) -> Result<Purge> {
         let (me, guard) = (user.id(), Guard::of(user));
         let Some(stored) = self.storage.get::<User>(me).await?.filter(|stored| stored.data.deleting) else { return Ok(Purge::Done) };
-        if self.ask_unheld(&guard).await? == Purge::Postponed {
+        // A hold on one of their pins keeps what is told of it elsewhere too, so that nothing is begun.
+        if self.ask_unheld(&guard).await? == Purge::Postponed || !self.holds_on(user).await?.is_empty() {
             return Ok(Purge::Postponed);
         }
         // First, while what is theirs can still be told: the traces in logs and in others' records.

@@ -148,11 +148,12 @@ async fn what_only_a_hold_kept_goes_with_it_though_the_account_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_on_a_pin_keeps_it_alone() {
     let site = Site::start().await;
-    site.person("root-admin").await;
-    let ada = site.person("ada").await;
+    let (root, ada) = (site.person("root-admin").await, site.person("ada").await);
     let board = site.board(&ada, "Lace", Privacy::Public).await;
     let (kept, gone) = (site.pin(&ada, board, "Kept").await, site.pin(&ada, board, "Gone").await);
     let (kept_hash, gone_hash) = (hash_of(&site, kept).await, hash_of(&site, gone).await);
+    let report = site.app.report(&site.eyes(&root).await, kept.id(), ReportReason::Copyright, "Stolen").await.unwrap();
+    let note = async || site.app.storage.get::<model::Report>(report).await.unwrap().unwrap().data.note;
     site.app.trash_pin(&site.eyes(&ada).await, kept).await.unwrap();
     // Held while it is in the trash.
     let held = hold(&site, kept.id()).await;
@@ -167,7 +168,9 @@ async fn a_hold_on_a_pin_keeps_it_alone() {
     site.settle().await;
     assert!(site.app.storage.get::<User>(ada.id).await.unwrap().is_some());
     assert_eq!(site.app.count_postponed().await.unwrap(), 2);
+    assert_eq!(note().await, "Stolen", "what was said about it stays with it");
     release(&site, held).await;
+    assert_eq!(note().await, "");
     assert!(site.app.storage.get::<Pin>(kept).await.unwrap().is_none() && site.app.storage.get::<User>(ada.id).await.unwrap().is_none());
     assert!(!has_bytes(&site, &kept_hash).await);
     assert_eq!(site.app.count_postponed().await.unwrap(), 0);
