@@ -30,7 +30,8 @@ impl AppJob for ResumePurges {
     }
 
     async fn run(&self, app: &App, context: &JobContext) -> Result<()> {
-        for assoc in [Assoc::SitePostponesPins, Assoc::SitePostponesUsers] {
+        // People first: their traces are told by the pins that are still there.
+        for assoc in [Assoc::SitePostponesUsers, Assoc::SitePostponesPins] {
             let mut after = None;
             loop {
                 let edges = app.postponed(assoc, after).await?;
