@@ -215,11 +215,8 @@ impl App {
 
     async fn drop_session(&self, user: UserId, session: Id) -> Result<()> {
         let mut batch = Batch::on(user.shard());
-        batch.purge(session).unmap(Assoc::UserHasSessions, user.id(), session);
-        self.commit(batch).await?;
-        // A purged row has no version of its own any more; no cached copy of it may live.
-        self.cache.invalidate(session, u64::MAX);
-        Ok(())
+        batch.unmap(Assoc::UserHasSessions, user.id(), session);
+        self.purge_or_keep(user, batch, session).await
     }
 
     /// Reads who a cookie belongs to; anonymous when it is none of ours, expired or revoked.
@@ -303,7 +300,7 @@ impl App {
         self.commit(batch).await?;
         self.revoke_sessions(user, keep).await?;
         let text = "The password of your account was changed just now. If that was not you, reset it at once.".to_owned();
-        self.enqueue(jobs::SendMail::new(&stored.data, "Your password was changed", text)).await
+        self.enqueue(jobs::SendMail::new(&stored, "Your password was changed", text)).await
     }
 
     /// Sends a link that sets a new password. Says the same whether or not there is such an account.
@@ -322,7 +319,7 @@ impl App {
             "Somebody, hopefully you, asked to reset the password of @{}.\n\nSet a new one here within two hours:\n{link}\n\nIf it was not you, do nothing; your password stays as it is.",
             user.data.username
         );
-        self.enqueue(jobs::SendMail::new(&user.data, "Reset your password", text)).await
+        self.enqueue(jobs::SendMail::new(&user, "Reset your password", text)).await
     }
 
     /// Sets a new password with the token of a reset link.

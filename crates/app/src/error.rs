@@ -43,6 +43,8 @@ pub enum What {
     Session,
     Token,
     Invitation,
+    LegalHold,
+    Takedown,
     Page,
 }
 
@@ -60,6 +62,8 @@ impl What {
             What::Session => "Session",
             What::Token => "Token",
             What::Invitation => "Invitation",
+            What::LegalHold => "Legal hold",
+            What::Takedown => "Takedown",
             What::Page => "Page",
         }
     }

@@ -13,6 +13,9 @@ pub(crate) const EDGES_MENDED_TOTAL: &str = "app_edges_mended_total";
 pub(crate) const HOME_FEEDS_REBUILT_TOTAL: &str = "app_home_feeds_rebuilt_total";
 pub const DEGRADED_READS_TOTAL: &str = "app_degraded_reads_total";
 pub(crate) const MAILS_SENT_TOTAL: &str = "app_mails_sent_total";
+pub(crate) const PURGES_POSTPONED_TOTAL: &str = "app_purges_postponed_total";
+pub(crate) const PURGES_WAITING: &str = "app_purges_waiting";
+pub(crate) const PEOPLE_ERASED_TOTAL: &str = "app_people_erased_total";
 pub(crate) const CACHE_CLEARED_TOTAL: &str = "app_cache_cleared_total";
 
 /// All metrics of this crate.
@@ -28,5 +31,8 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(HOME_FEEDS_REBUILT_TOTAL, "Home feeds built from storage."),
     Metric::counter(DEGRADED_READS_TOTAL, "Pages shown without what a `part` (feeds, search) could not give."),
     Metric::counter(MAILS_SENT_TOTAL, "Mails that left, or were written to the mail folder."),
+    Metric::counter(PURGES_POSTPONED_TOTAL, "Pins and people whose purge met a legal hold and waits."),
+    Metric::gauge(PURGES_WAITING, "Pins and people whose purge waits for the end of a legal hold."),
+    Metric::counter(PEOPLE_ERASED_TOTAL, "People of whom everything was deleted."),
     Metric::counter(CACHE_CLEARED_TOTAL, "Times that everything cached was forgotten because another process had written to storage."),
 ];

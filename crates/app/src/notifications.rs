@@ -67,6 +67,11 @@ impl App {
         if notice.to == notice.actor || self.is_blocked(notice.to, notice.actor).await? || self.has_muted(notice.to, notice.actor).await? {
             return Ok(());
         }
+        self.tell(notice, event).await
+    }
+
+    /// Tells somebody something whatever they have muted or blocked, once per event.
+    pub(crate) async fn tell(&self, notice: Notice, event: &model::Event) -> Result<()> {
         let key = source_key(notice.to, &format!("event/{}/{:?}", event.id, notice.kind));
         if self.name(NameKind::SourceKey, &key).await?.is_some() {
             return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::limits::{self, check_email, check_link, check_name, check_text, check_username};
 use model::object::UserSettings;
-use model::{Assoc, EventKind, Id, Stored, User, UserId};
+use model::{Assoc, EventKind, Id, ImageId, Stored, User, UserId};
 use serde_json::json;
 use storage::{Batch, Order, Range};
 
@@ -13,6 +13,7 @@ use crate::boards::BoardList;
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
+use crate::holds::Purge;
 use crate::hydrate::{BoardCard, Page, PageRequest, PinView, Strictness, lists, page_of};
 use crate::jobs;
 use crate::viewer::Viewer;
@@ -212,7 +213,7 @@ impl App {
         let old = stored.data.email.clone();
         let text =
             format!("The e-mail address of your account was changed to {email}. If that was not you, write to the admin of this site.");
-        let notice = jobs::SendMail::new(&stored.data, "Your e-mail address was changed", text);
+        let notice = jobs::SendMail::new(&stored, "Your e-mail address was changed", text);
         self.write_user(viewer, &stored, User { email, ..stored.data.clone() }).await?;
         self.release_name(model::NameKind::Email, &old, me).await?;
         self.enqueue(notice).await
@@ -238,11 +239,19 @@ impl App {
         Ok(())
     }
 
-    /// Lets go of a profile picture; its bytes go when nothing else holds it.
+    /// Lets go of a profile picture, unless a legal hold stands on its person; its bytes go when nothing else holds it.
     pub(crate) async fn let_go_of_profile_picture(&self, hash: &str, user: UserId) -> Result<()> {
         let Ok(held) = self.picture_by_hash(hash).await else { return Ok(()) };
-        self.mend_edges(&[EdgeWish::new(Assoc::ImageShownByUsers, held.image, user, None)]).await?;
-        self.enqueue_after(jobs::DeletePicture { image: held.image }, self.settings.picture_grace_ms).await
+        match self.keep_profile_picture(user, held.image).await? {
+            Purge::Postponed => Ok(()),
+            Purge::Done => self.let_go_of_image(user, held.image).await,
+        }
+    }
+
+    /// Takes a person's hold off a picture that their profile showed.
+    pub(crate) async fn let_go_of_image(&self, user: UserId, image: ImageId) -> Result<()> {
+        self.mend_edges(&[EdgeWish::new(Assoc::ImageShownByUsers, image, user, None)]).await?;
+        self.enqueue_after(jobs::DeletePicture { image }, self.settings.picture_grace_ms).await
     }
 
     /// Hands out all that is kept of the viewer, as JSON: account, boards, pins, likes, comments, follows.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::limits::{REPORT_NOTE_CHARS_MAX, check_text};
-use model::object::{NotificationKind, ReportReason, ReportState, SCHEMA_VERSION};
+use model::object::{ReportReason, ReportState, SCHEMA_VERSION};
 use model::{Assoc, Comment, CommentId, EventKind, Id, Kind, Pin, PinId, Report, ReportId, Stored, User, UserId};
 use serde_json::json;
 use storage::{Batch, Order, Range};
@@ -12,7 +12,7 @@ use crate::admin::site_id;
 use crate::compose::App;
 use crate::error::{Error, Result, What};
 use crate::hydrate::{Page, PageRequest, lists, page_of};
-use crate::notifications::Notice;
+use crate::takedowns::NewTakedown;
 use crate::viewer::Viewer;
 
 /// What an admin decides about a report.
@@ -145,11 +145,11 @@ impl App {
         let subject = stored.data.subject;
         match decision {
             Decision::Dismiss => {}
-            Decision::TakeDown => self.take_down(viewer, subject).await?,
+            Decision::TakeDown => self.take_down_reported(viewer, report, &stored.data).await?,
             Decision::Suspend => {
                 let owner = self.owner_of(subject).await?;
                 if matches!(subject.kind(), Kind::Pin | Kind::Comment) {
-                    self.take_down(viewer, subject).await?;
+                    self.take_down_reported(viewer, report, &stored.data).await?;
                 }
                 if let Some(owner) = owner {
                     self.suspend(viewer, owner, true).await?;
@@ -165,38 +165,31 @@ impl App {
         self.commit(batch).await.map(drop)
     }
 
-    async fn take_down(&self, viewer: &Viewer, subject: Id) -> Result<()> {
-        match subject.kind() {
-            Kind::Pin => self.hide_pin(viewer, PinId::try_from(subject).map_err(Error::internal)?, true).await,
-            Kind::Comment => match self.delete_comment(viewer, CommentId::try_from(subject).map_err(Error::internal)?).await {
-                Err(Error::NotFound(_)) => Ok(()),
-                other => other,
-            },
-            Kind::User => self.suspend(viewer, UserId::try_from(subject).map_err(Error::internal)?, true).await,
-            _ => Err(Error::invalid("decision", "A board can't be taken down as a whole: decide about its pins or its owner.")),
+    /// Takes down what was reported with the words of an admin, and so decides the report.
+    pub async fn take_down_for_report(&self, viewer: &Viewer, report: ReportId, new: NewTakedown) -> Result<()> {
+        let stored = self.fresh::<Report>(report).await?.ok_or(Error::NotFound(What::Report))?;
+        if stored.data.subject != new.subject {
+            return Err(Error::invalid("subject", "The report is about something else. Open the form from the report."));
         }
+        self.take_down(viewer, new).await?;
+        self.decide_report(viewer, report, Decision::TakeDown).await
     }
 
-    /// Hides a pin from everybody but its owner, or shows it again.
-    pub async fn hide_pin(&self, viewer: &Viewer, pin: PinId, hidden: bool) -> Result<()> {
-        let me = viewer.require_admin()?;
-        let stored = self.fresh::<Pin>(pin).await?.ok_or(Error::NotFound(What::Pin))?;
-        if stored.data.hidden == hidden {
-            return Ok(());
+    async fn take_down_reported(&self, viewer: &Viewer, report: ReportId, stored: &Report) -> Result<()> {
+        match stored.subject.kind() {
+            Kind::Pin | Kind::Comment => {
+                let reason = crate::takedowns::reason_of_report(stored.reason);
+                let new = NewTakedown { report: Some(report), ..NewTakedown::new(stored.subject, reason) };
+                match self.take_down(viewer, new).await {
+                    // It is gone.
+                    Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+                    // Another report of the same was decided before.
+                    Err(Error::Conflict(_)) if self.fresh::<Pin>(stored.subject).await?.is_some_and(|pin| pin.data.hidden) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Kind::User => self.suspend(viewer, UserId::try_from(stored.subject).map_err(Error::internal)?, true).await,
+            _ => Err(Error::invalid("decision", "A board can't be taken down as a whole: decide about its pins or its owner.")),
         }
-        let owner = stored.data.owner;
-        let event = self.event(EventKind::PinChanged, viewer, vec![pin.id(), stored.data.board.id()]);
-        let mut batch = Batch::on(pin.shard());
-        batch
-            .update(pin.id(), stored.version, &Pin { hidden, ..stored.data })
-            .audit(Some(me), if hidden { "pin_hidden" } else { "pin_shown" }, vec![pin.id()], json!({}))
-            .emit(self.event(if hidden { EventKind::PinHidden } else { EventKind::PinShown }, viewer, vec![pin.id()]))
-            .emit(event.clone());
-        self.commit(batch).await?;
-        if hidden {
-            let notice = Notice { to: owner, kind: NotificationKind::Moderated, actor: me, subject: pin.id(), comment: None };
-            self.notify(notice, &event).await?;
-        }
-        Ok(())
     }
 }

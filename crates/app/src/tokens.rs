@@ -79,13 +79,10 @@ impl App {
         }
         let mut batch = Batch::on(me.shard());
         batch
-            .purge(token.id())
             .unmap(Assoc::UserHasTokens, me.id(), token.id())
             .audit(Some(me), "token_revoked", vec![token.id()], json!({}))
             .emit(self.event(EventKind::TokenRevoked, viewer, vec![me.id()]));
-        self.commit(batch).await?;
-        self.cache.invalidate(token.id(), u64::MAX);
-        Ok(())
+        self.purge_or_keep(me, batch, token.id()).await
     }
 
     /// Reads who a token belongs to and what it may do.

@@ -1,11 +1,17 @@
 //! Deleting pins: into the trash with undo for 30 days, then for ever.
+//!
+//! ```text
+//! hide it from everybody ─▶ comments ─▶ likes, saves, topics, edges elsewhere ─▶ the row, with the event that lets go of the picture
+//!                       └──────────┴── each asks for legal holds inside its batch ──┘
+//! ```
 
-use model::{Assoc, Board, BoardId, Comment, CommentId, EventKind, Id, NameKind, Pin, PinId, Stored};
+use model::{Assoc, Board, BoardId, Comment, CommentId, EventKind, Id, ImageId, NameKind, Pin, PinId, Stored};
 use storage::{Batch, Order, Range};
 
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
+use crate::holds::{Guard, Purge};
 use crate::hydrate::{Page, PageRequest, PinView, lists, page_of};
 use crate::jobs;
 use crate::pins::{Place, source_key};
@@ -73,18 +79,41 @@ impl App {
         if stored.data.trashed_at.is_none() {
             return Err(Error::Conflict("This pin is not in the trash.".into()));
         }
-        self.purge_pin(pin).await
+        // Held or not, for its owner it is gone.
+        self.purge_pin(pin).await.map(|_| ())
     }
 
-    /// Deletes a pin and everything that hangs on it. Repeating it after a crash finishes it: the row goes last.
-    pub async fn purge_pin(&self, pin: PinId) -> Result<()> {
-        let Some(stored) = self.storage.get::<Pin>(pin).await? else { return Ok(()) };
+    /// Deletes a pin and everything that hangs on it, or hides it until the legal holds on it end. Repeating it after a crash finishes
+    /// it: the row goes last.
+    pub async fn purge_pin(&self, pin: PinId) -> Result<Purge> {
+        if self.try_purge_pin(pin).await? == Purge::Postponed {
+            if self.note_postponed(Assoc::SitePostponesPins, pin.id()).await? {
+                // Feeds and index look at it anew, and find it hidden.
+                self.touch_pin(pin).await?;
+            }
+            // A hold that was released between the two found nothing to do: look once more.
+            if self.try_purge_pin(pin).await? == Purge::Postponed {
+                return Ok(Purge::Postponed);
+            }
+        }
+        self.forget_postponed(Assoc::SitePostponesPins, pin.id()).await?;
+        Ok(Purge::Done)
+    }
+
+    async fn try_purge_pin(&self, pin: PinId) -> Result<Purge> {
+        let Some(stored) = self.storage.get::<Pin>(pin).await? else { return Ok(Purge::Done) };
+        let owner = stored.data.owner;
+        let guard = Guard::of_pin(pin, Some(owner));
         if stored.active {
             let mut batch = Batch::on(pin.shard());
-            batch.delete(pin.id());
+            batch.delete(pin.id()).unmap(Assoc::UserHasPins, owner.id(), pin.id()).unmap(Assoc::UserTrashesPins, owner.id(), pin.id());
             self.commit(batch).await?;
         }
-        self.purge_comments_of(pin).await?;
+        let gone = Stored { active: false, ..stored.clone() };
+        self.mend_edges(&crate::edges::pin_edges(&gone, None)).await?;
+        if self.ask_unheld(&guard).await? == Purge::Postponed || self.purge_comments_of(pin).await? == Purge::Postponed {
+            return Ok(Purge::Postponed);
+        }
         self.drop_mirrored(Assoc::PinLikedByUsers, pin.id()).await?;
         self.drop_edges(Assoc::PinHasSaves, pin.id()).await?;
         for tag in &stored.data.tags {
@@ -92,29 +121,27 @@ impl App {
                 self.mend_edges(&[EdgeWish::new(Assoc::TopicHasPins, topic.id, pin, None)]).await?;
             }
         }
-        let gone = Stored { active: false, ..stored.clone() };
-        let mut wishes = crate::edges::pin_edges(&gone, None);
-        let holds_name = self.storage.edges(Assoc::UserHasImages, stored.data.owner.id(), &[stored.data.image.id()]).await?[0];
+        let holds_name = self.storage.edges(Assoc::UserHasImages, owner.id(), &[stored.data.image.id()]).await?[0];
         if holds_name == Some(pin.id().as_i64()) {
             self.pass_picture_on(&stored).await?;
         }
-        wishes.push(EdgeWish::new(Assoc::ImageHasPins, stored.data.image, pin, None));
-        self.mend_edges(&wishes).await?;
-        let unheld = jobs::DeletePicture { image: stored.data.image };
-        self.enqueue_after(unheld, self.settings.picture_grace_ms).await?;
         let mut batch = Batch::on(pin.shard());
         if let Some(key) = &stored.data.source_key {
-            batch.release(NameKind::SourceKey, source_key(stored.data.owner, key), pin.id());
+            batch.release(NameKind::SourceKey, source_key(owner, key), pin.id());
         }
-        batch.purge(pin.id()).emit(self.event_with(
-            EventKind::PinPurged,
-            None,
-            String::new(),
-            vec![pin.id(), stored.data.board.id()],
-            serde_json::json!({}),
-        ));
-        self.commit(batch).await?;
-        Ok(())
+        // The picture is a subject and not a detail: details are blanked when a person is erased.
+        let subjects = vec![pin.id(), stored.data.board.id(), stored.data.image.id()];
+        batch.purge(pin.id()).emit(self.event_with(EventKind::PinPurged, None, String::new(), subjects, serde_json::json!({})));
+        self.commit_unheld(batch, &guard).await
+    }
+
+    /// Lets go of the picture of a pin that is purged: only now nothing can bring the pin back.
+    pub(crate) async fn after_purge(&self, pin: PinId, image: ImageId) -> Result<()> {
+        if self.storage.get::<Pin>(pin).await?.is_some() {
+            return Ok(());
+        }
+        self.mend_edges(&[EdgeWish::new(Assoc::ImageHasPins, image, pin, None)]).await?;
+        self.enqueue_after(jobs::DeletePicture { image }, self.settings.picture_grace_ms).await
     }
 
     /// Makes another of the owner's pins of the same picture the one that says "already on board X", if there is one.
@@ -131,34 +158,48 @@ impl App {
         self.commit(batch).await.map(drop)
     }
 
-    async fn purge_comments_of(&self, pin: PinId) -> Result<()> {
+    async fn purge_comments_of(&self, pin: PinId) -> Result<Purge> {
         loop {
             let edges = self.storage.range(Assoc::PinHasComments, pin.id(), Range::first(PURGE_STEP)).await?;
             if edges.is_empty() {
-                return Ok(());
+                return Ok(Purge::Done);
             }
             for edge in edges {
-                self.purge_comment(edge.to, pin).await?;
+                if self.purge_comment(edge.to, pin).await? == Purge::Postponed {
+                    return Ok(Purge::Postponed);
+                }
             }
         }
     }
 
-    /// Deletes one comment with its likes and replies.
-    pub async fn purge_comment(&self, comment: Id, pin: PinId) -> Result<()> {
+    /// Deletes one comment with its likes and replies, unless a legal hold stands on its author, on the pin or on the pin's owner.
+    pub async fn purge_comment(&self, comment: Id, pin: PinId) -> Result<Purge> {
         let stored = self.storage.get::<Comment>(comment).await?;
+        let owner = self.storage.get::<Pin>(pin).await?.map(|pin| pin.data.owner);
+        let guard = Guard::of_pin(pin, owner);
+        let author = stored.as_ref().map(|stored| stored.data.author);
+        for guard in author.map(Guard::of).iter().chain([&guard]) {
+            if self.ask_unheld(guard).await? == Purge::Postponed {
+                return Ok(Purge::Postponed);
+            }
+        }
         self.drop_mirrored(Assoc::CommentLikedByUsers, comment).await?;
         self.delete_replies(CommentId::try_from(comment).map_err(Error::internal)?).await?;
         let mut batch = Batch::on(pin.shard());
         batch.unmap(Assoc::PinHasComments, pin.id(), comment);
         if let Some(stored) = &stored {
-            self.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, stored.data.author, comment, None)]).await?;
             if let Some(parent) = stored.data.parent {
                 batch.unmap(Assoc::CommentHasReplies, parent.id(), comment);
             }
             batch.purge(comment);
         }
-        self.commit(batch).await?;
-        Ok(())
+        if self.commit_unheld(batch, &guard).await? == Purge::Postponed {
+            return Ok(Purge::Postponed);
+        }
+        if let Some(author) = author {
+            self.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, author, comment, None)]).await?;
+        }
+        Ok(Purge::Done)
     }
 
     /// Takes away all edges of one association of one object.

@@ -15,6 +15,8 @@ pub struct Viewer {
     pub sees_secret: bool,
     /// False for an API token without a `…:write_secret` scope.
     pub writes_secret: bool,
+    /// Whoever runs the site, on the command line: may do what admins may, without an account. Never true for a request.
+    pub operator: bool,
     /// Goes into events and logs.
     pub request_id: String,
 }
@@ -22,11 +24,16 @@ pub struct Viewer {
 impl Viewer {
     /// Returns a viewer who is signed in with all of their rights.
     pub fn signed_in(user: Arc<Stored<User>>) -> Viewer {
-        Viewer { user: Some(user), sees_secret: true, writes_secret: true, request_id: String::new() }
+        Viewer { user: Some(user), sees_secret: true, writes_secret: true, ..Viewer::default() }
     }
 
     pub fn anonymous() -> Viewer {
         Viewer::default()
+    }
+
+    /// Returns whoever runs the site, for commands.
+    pub fn operator() -> Viewer {
+        Viewer { operator: true, ..Viewer::default() }
     }
 
     pub fn id(&self) -> Option<UserId> {
@@ -44,6 +51,11 @@ impl Viewer {
 
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.data.admin)
+    }
+
+    /// Returns the admin who acts, or nobody for whoever runs the site.
+    pub fn require_privilege(&self) -> Result<Option<UserId>> {
+        if self.operator { Ok(None) } else { self.require_admin().map(Some) }
     }
 
     pub fn require_admin(&self) -> Result<UserId> {

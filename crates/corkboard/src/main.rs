@@ -7,7 +7,7 @@
 //!   wiring.rs   configuration ─▶ engines ─▶ application
 //!   metrics.rs  what all crates count
 //!   tasks.rs    the application's background tasks
-//! commands/     serve · status · doctor · storage · user · token · import · demo · config
+//! commands/     serve · status · doctor · storage · user · token · legal · import · demo · config
 //! table.rs      tables for people
 //! ```
 
@@ -65,6 +65,8 @@ enum Command {
     /// Makes API tokens.
     #[command(subcommand)]
     Token(commands::account::TokenCommand),
+    /// Answers the law: legal holds, takedowns, erasure, the audit log.
+    Legal(commands::legal::LegalArgs),
     /// Brings in pictures and bookmarks from elsewhere. Can be stopped and run again: nothing is made twice.
     Import(commands::import::ImportArgs),
     /// Fills the site with a small made-up community, to see what it is like.
@@ -114,6 +116,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Storage(command) => commands::storage::run(&command, &config).await,
             Command::User(command) => commands::account::user(&command, &config).await,
             Command::Token(command) => commands::account::token(&command, &config).await,
+            Command::Legal(args) => commands::legal::run(&args, &config).await,
             Command::Import(args) => commands::import::run(&args, &config).await,
             Command::Demo(args) => commands::demo::run(&args, &config).await,
             Command::DevSeed(args) => commands::dev_seed::run(&args, &config).await,

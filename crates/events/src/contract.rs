@@ -36,6 +36,7 @@ contract!(
     retention_waits_for_groups_but_not_for_ever,
     retention_stops_at_its_limit,
     offsets_are_never_used_again,
+    a_record_is_rewritten_where_it_stands,
     a_watch_changes_after_an_append,
     concurrent_appends_leave_no_gaps,
     other_partitions_are_refused,
@@ -197,8 +198,23 @@ async fn concurrent_appends_leave_no_gaps(engine: Arc<dyn Engine>) {
     assert_eq!(offsets(&engine, Topic::Activity, 0, 1_000).await, (1..=200).collect::<Vec<i64>>());
 }
 
+async fn a_record_is_rewritten_where_it_stands(engine: Arc<dyn Engine>) {
+    fill(&engine, Topic::Activity, 1, 3).await;
+    fill(&engine, Topic::Audit, 1, 3).await;
+    engine.forget(Topic::Activity, 0, Timestamp(2), Timestamp(2), 10).await.expect("a forgetting");
+    let rows = vec![(1, "gone".to_owned()), (2, "blank".to_owned()), (9, "never was".to_owned())];
+    engine.rewrite(Topic::Activity, 0, rows).await.expect("a rewriting");
+    let kept = engine.read(Topic::Activity, 0, 0, 10).await.expect("a read");
+    assert_eq!(kept, [(2, "blank".to_owned()), (3, "event activity-3".to_owned())]);
+    let others = engine.read(Topic::Audit, 0, 1, 1).await.expect("a read");
+    assert_eq!(others, [(2, "event audit-2".to_owned())], "another topic's offset 2");
+    engine.append(vec![row(Topic::Activity, "activity-2", 2)]).await.expect("an append");
+    assert_eq!(offsets(&engine, Topic::Activity, 0, 10).await, [2, 3], "its id is still known");
+}
+
 async fn other_partitions_are_refused(engine: Arc<dyn Engine>) {
     assert!(matches!(engine.read(Topic::Activity, 1, 0, 10).await, Err(Error::Invalid(_))));
+    assert!(matches!(engine.rewrite(Topic::Activity, 1, Vec::new()).await, Err(Error::Invalid(_))));
     assert!(matches!(engine.join("feeds", Topic::Activity, 1, NOW).await, Err(Error::Invalid(_))));
 }
 

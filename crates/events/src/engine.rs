@@ -70,6 +70,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// `limit` go in one call, so that a return of `limit` asks to be called again.
     async fn forget(&self, topic: Topic, partition: u32, before: Timestamp, unconsumed_before: Timestamp, limit: usize) -> Result<u64>;
 
+    /// Replaces records at their offsets, all or none, for erasing what a law forbids to keep; offsets that are gone are skipped. An
+    /// engine whose log can't be rewritten answers `Invalid`, and what it holds goes with its retention.
+    async fn rewrite(&self, topic: Topic, partition: u32, rows: Vec<(i64, String)>) -> Result<()>;
+
     /// Returns a watch that changes after anything was written, by this process or another. It may change for nothing.
     fn watch(&self) -> watch::Receiver<u64>;
 

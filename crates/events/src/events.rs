@@ -14,7 +14,8 @@ use crate::consumer::Consumer;
 use crate::engine::{Engine, EngineStats, LogRow, SqliteEngine};
 use crate::error::{Error, Result};
 use crate::limits::{
-    APPEND_EVENTS_MAX, CONSUMER_ABSENCE_MS_MAX, DEADLINE, EVENT_BYTES_MAX, FORGET_RECORDS, GROUP_NAME_BYTES_MAX, READ_RECORDS_MAX,
+    APPEND_EVENTS_MAX, BLANK_RECORDS, CONSUMER_ABSENCE_MS_MAX, DEADLINE, EVENT_BYTES_MAX, FORGET_RECORDS, GROUP_NAME_BYTES_MAX,
+    READ_RECORDS_MAX,
 };
 use crate::metrics as names;
 use crate::record::{GroupLag, Record, TopicStats};
@@ -187,6 +188,31 @@ impl Events {
             }
         }
         Ok(forgotten)
+    }
+
+    /// Blanks the details of every kept event that `concerns` picks, for erasing a person: what happened, when and between which ids
+    /// stays. Returns how many were blanked. Reads the whole log; safe to repeat.
+    #[instrument(name = "events.blank", skip_all)]
+    pub async fn blank(&self, concerns: impl Fn(&Event) -> bool + Send) -> Result<u64> {
+        self.flush().await?;
+        let mut blanked = 0;
+        for topic in Topic::ALL {
+            let mut after = 0;
+            loop {
+                let records = self.read(topic, after, BLANK_RECORDS).await?;
+                let Some(last) = records.last() else { break };
+                after = last.offset;
+                let concerned = records.into_iter().filter(|record| !record.event.data.is_null() && concerns(&record.event));
+                let rows = concerned
+                    .map(|record| Ok((record.offset, encode(&Event { data: serde_json::Value::Null, ..record.event })?.event)))
+                    .collect::<Result<Vec<_>>>()?;
+                if !rows.is_empty() {
+                    blanked += rows.len() as u64;
+                    call("rewrite", Effect::Write, self.shared.engine.rewrite(topic, PARTITION, rows)).await?;
+                }
+            }
+        }
+        Ok(blanked)
     }
 
     /// Returns what the log holds and what waits before it.

@@ -45,3 +45,5 @@ pub const FORGET_RECORDS: usize = 2_000;
 
 /// Records that a read takes on the calling thread; a longer one goes to a blocking thread, so that it holds up nobody.
 pub const SHORT_READ_RECORDS: usize = 200;
+/// Records that are read, and rewritten in one transaction, at once while details are blanked: a few MiB.
+pub(crate) const BLANK_RECORDS: usize = 1_000;

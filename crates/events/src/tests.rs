@@ -54,6 +54,19 @@ async fn events_come_back_as_they_went_in() {
 }
 
 #[tokio::test]
+async fn details_are_blanked_where_asked_and_what_happened_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = open(folder.path());
+    events.append(&[event("a"), event("b")]).await.expect("an append");
+    events.emit(Event { kind: EventKind::SearchMade, ..event("c") });
+    assert_eq!(events.blank(|event| event.id != "b").await.expect("a blanking"), 2, "what was emitted and not yet written too");
+    assert_eq!(events.blank(|event| event.id != "b").await.expect("a blanking"), 0, "once");
+    let records = events.read(Topic::Activity, 0, 10).await.expect("a read");
+    let blank = Event { data: serde_json::Value::Null, ..event("a") };
+    assert_eq!(records.into_iter().map(|record| record.event).collect::<Vec<_>>(), [blank, event("b")]);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let events = open(folder.path());

@@ -79,6 +79,24 @@ assocs! {
     SiteHasUsers = "site_has_users", Site -> User;
     /// Those of a board's pins that were taken down: in no count.
     BoardHidesPins = "board_hides_pins", Board -> Pin;
+    /// Legal holds on a person that are in force: while there is one, nothing of theirs is purged.
+    UserHasHolds = "user_has_holds", User -> LegalHold;
+    /// Legal holds on a pin that are in force.
+    PinHasHolds = "pin_has_holds", Pin -> LegalHold;
+    /// Pictures that a person's profile showed and that only a legal hold keeps.
+    UserKeepsImages = "user_keeps_images", User -> Image;
+    /// All takedowns of a person's pins and comments, for their own page.
+    UserHasTakedowns = "user_has_takedowns", User -> Takedown;
+    PinHasTakedowns = "pin_has_takedowns", Pin -> Takedown;
+    /// All legal holds that ever were.
+    SiteHasHolds = "site_has_holds", Site -> LegalHold;
+    SiteHasTakedowns = "site_has_takedowns", Site -> Takedown;
+    /// Takedowns whose appeal waits for a decision. Sequence: the instant of the appeal.
+    SiteHasAppeals = "site_has_appeals", Site -> Takedown;
+    /// Pins whose purge waits for the end of a legal hold. Sequence: since when.
+    SitePostponesPins = "site_postpones_pins", Site -> Pin;
+    /// People of whom something waits to be purged for the end of a legal hold. Sequence: since when.
+    SitePostponesUsers = "site_postpones_users", Site -> User;
 }
 
 impl Assoc {

@@ -99,7 +99,10 @@ event_kinds! {
         UserBlocked = "user_blocked", UserUnblocked = "user_unblocked",
         UserMuted = "user_muted", UserUnmuted = "user_unmuted",
         CollaboratorInvited = "collaborator_invited", CollaboratorJoined = "collaborator_joined",
-        CollaboratorLeft = "collaborator_left";
+        CollaboratorLeft = "collaborator_left",
+        // Privileged acts from which something follows: purges, notices, mails. The audit log of storage has them too.
+        LegalHoldReleased = "legal_hold_released",
+        TakedownMade = "takedown_made", TakedownAppealed = "takedown_appealed", TakedownDecided = "takedown_decided";
     Impressions:
         PageViewed = "page_viewed", SearchMade = "search_made", LinkClicked = "link_clicked";
     Errors:
@@ -110,7 +113,8 @@ event_kinds! {
         TokenCreated = "token_created", TokenRevoked = "token_revoked",
         UserSuspended = "user_suspended", UserReinstated = "user_reinstated", AdminGranted = "admin_granted",
         ReportMade = "report_made", ReportDecided = "report_decided",
-        PinHidden = "pin_hidden", PinShown = "pin_shown", SiteChanged = "site_changed";
+        PinHidden = "pin_hidden", PinShown = "pin_shown", SiteChanged = "site_changed",
+        LegalHoldPlaced = "legal_hold_placed", UserErased = "user_erased";
 }
 
 #[cfg(test)]

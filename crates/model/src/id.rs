@@ -63,11 +63,13 @@ pub enum Kind {
     Topic = 11,
     Site = 12,
     Audit = 13,
+    LegalHold = 14,
+    Takedown = 15,
 }
 
 impl Kind {
     /// Every kind that has an object table, in the order of their numbers.
-    pub const OBJECTS: [Kind; 12] = [
+    pub const OBJECTS: [Kind; 14] = [
         Kind::Pin,
         Kind::Board,
         Kind::User,
@@ -80,7 +82,14 @@ impl Kind {
         Kind::Report,
         Kind::Topic,
         Kind::Site,
+        Kind::LegalHold,
+        Kind::Takedown,
     ];
+
+    /// Returns the place in [`Kind::OBJECTS`] of a kind that has an object table; audit entries, number 13, have none there.
+    pub fn object_index(self) -> usize {
+        self as usize - if self < Kind::Audit { 1 } else { 2 }
+    }
 
     fn from_number(number: u16) -> Option<Kind> {
         Self::OBJECTS.into_iter().chain([Kind::Audit]).find(|kind| *kind as u16 == number)
@@ -102,6 +111,8 @@ impl Kind {
             Kind::Topic => "topics",
             Kind::Site => "sites",
             Kind::Audit => "audit",
+            Kind::LegalHold => "legal_holds",
+            Kind::Takedown => "takedowns",
         }
     }
 }
@@ -265,6 +276,8 @@ typed_id! {
     ReportId => Report,
     TopicId => Topic,
     SiteId => Site,
+    LegalHoldId => LegalHold,
+    TakedownId => Takedown,
 }
 
 #[cfg(test)]
@@ -294,6 +307,13 @@ mod tests {
         assert!(PinId::try_from(board).is_err());
         assert_eq!(serde_json::to_string(&board).unwrap(), "\"241294561224164665\"");
         assert!(serde_json::from_str::<PinId>("\"241294561224164665\"").is_err());
+    }
+
+    #[test]
+    fn kinds_with_a_table_know_their_place() {
+        for (index, kind) in Kind::OBJECTS.into_iter().enumerate() {
+            assert_eq!(kind.object_index(), index, "{kind:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! id.rs         64-bit ids that carry shard and type
 //! time.rs       instants in milliseconds, and the `Clock` that hands them in
 //! object.rs     what is stored under an id: people, boards, pins, …
+//! legal.rs      what is stored for the law: holds, takedowns
 //! assoc.rs      what is stored between two ids: board_has_pins, user_likes_pins, …
 //! event.rs      what happened
 //! text.rs       names, slugs, #tags and @mentions inside what people write
@@ -18,6 +19,7 @@ pub mod assoc;
 pub mod cursor;
 pub mod event;
 pub mod id;
+pub mod legal;
 pub mod limits;
 pub mod object;
 pub mod text;
@@ -27,9 +29,10 @@ pub use assoc::{Assoc, NameKind};
 pub use cursor::{Bookmark, BookmarkError};
 pub use event::{Event, EventKind, Topic};
 pub use id::{
-    BoardId, CommentId, Id, IdError, ImageId, Kind, NotificationId, PinId, ReportId, SectionId, SessionId, Shard, SiteId, TokenId, TopicId,
-    UserId,
+    BoardId, CommentId, Id, IdError, ImageId, Kind, LegalHoldId, NotificationId, PinId, ReportId, SectionId, SessionId, Shard, SiteId,
+    TakedownId, TokenId, TopicId, UserId,
 };
+pub use legal::{LegalHold, Takedown};
 pub use limits::Invalid;
 pub use object::{
     Board, Comment, Image, Notification, Object, Picture, Pin, Report, Section, Session, Site, Stored, Token, TopicObject, User,

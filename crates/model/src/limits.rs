@@ -46,6 +46,12 @@ pub const FOLLOWS_PER_USER_MAX: u64 = 50_000;
 pub const TOKENS_PER_USER_MAX: u64 = 50;
 pub const SESSIONS_PER_USER_MAX: u64 = 100;
 pub const REPORT_NOTE_CHARS_MAX: usize = 1_000;
+/// What an admin says about a legal hold, a takedown or a decision: a long paragraph; documents belong into the office's files.
+pub const LEGAL_NOTE_CHARS_MAX: usize = 2_000;
+/// What an owner says against a takedown.
+pub const APPEAL_CHARS_MAX: usize = 4_000;
+/// A case number, a letter's reference.
+pub const LEGAL_REFERENCE_CHARS_MAX: usize = 200;
 /// Default and largest page of a list (API v5).
 pub const PAGE_SIZE_DEFAULT: usize = 25;
 pub const PAGE_SIZE_MAX: usize = 250;
@@ -159,6 +165,7 @@ pub const RESERVED_USERNAMES: &[&str] = &[
     "support",
     "system",
     "tag",
+    "takedowns",
     "terms",
     "topic",
     "topics",

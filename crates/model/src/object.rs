@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BoardId, CommentId, Id, ImageId, Kind, PinId, SectionId, UserId};
+use crate::legal::{LegalHold, Takedown};
 use crate::time::Timestamp;
 
 /// A type of object: its table and its schema.
@@ -43,7 +44,7 @@ macro_rules! objects {
     };
 }
 
-objects!(Pin, Board, User, Section, Comment, Image, Session, Token, Notification, Report, Site);
+objects!(Pin, Board, User, Section, Comment, Image, Session, Token, Notification, Report, Site, LegalHold, Takedown);
 
 impl Object for TopicObject {
     const KIND: Kind = Kind::Topic;
@@ -402,7 +403,12 @@ pub enum NotificationKind {
     CommentLiked,
     Invited,
     InvitationAccepted,
+    /// Something of the person's was taken down.
     Moderated,
+    /// An appeal was decided: it stays down.
+    TakedownUpheld,
+    /// A takedown was taken back.
+    TakedownReversed,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

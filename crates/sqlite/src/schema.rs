@@ -33,6 +33,8 @@ pub(crate) fn open_writer(path: &Path, migrations: &[&str], ensure: &str, option
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    // What is deleted is overwritten with zeros: who was erased must not be found in the file's free space.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     migrate(&connection, path, migrations)?;
     if !ensure.is_empty() {

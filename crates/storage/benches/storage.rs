@@ -209,7 +209,7 @@ impl Bench {
     /// 50 ids over 8 shards in one call, against one by one.
     async fn batched(&self) -> anyhow::Result<Vec<Figure>> {
         let per_shard = self.ids.len() / usize::from(SHARDS);
-        let ids: Vec<Id> = (0..50).map(|index| self.ids[(index % usize::from(SHARDS)) * per_shard + index]).collect();
+        let ids: Vec<Id> = (0..50).map(|index| self.ids[(index % usize::from(SHARDS)) * per_shard + index / usize::from(SHARDS)]).collect();
         let (mut together, mut singly) = (Vec::new(), Vec::new());
         for _ in 0..40 {
             let started = Instant::now();

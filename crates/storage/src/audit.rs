@@ -9,7 +9,7 @@
 //! compared with a copy kept elsewhere.
 
 use model::{Id, Kind, Shard, Timestamp, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// One entry as it is stored.
@@ -40,6 +40,15 @@ pub struct AuditEntry {
     pub subjects: Vec<Id>,
     pub data: serde_json::Value,
     /// SHA-256 over this entry and the hash before it, hexadecimal.
+    pub hash: String,
+}
+
+/// Where a shard's chain ends: kept elsewhere, it shows later that the end was not cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub shard: Shard,
+    /// Of the newest entry.
+    pub number: u64,
     pub hash: String,
 }
 

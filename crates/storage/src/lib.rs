@@ -45,7 +45,7 @@ mod wire;
 mod contract;
 
 pub use access::{AccessList, Caller, Right};
-pub use audit::{AuditEntry, AuditRow};
+pub use audit::{AuditEntry, AuditHead, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{

@@ -8,7 +8,7 @@ use model::{Assoc, Event, Id, Kind, NameKind, Object, Shard, Stored, Timestamp, 
 use runtime::SharedClock;
 use tracing::Instrument;
 
-use crate::audit::{AuditEntry, AuditRow, ChainCheck};
+use crate::audit::{AuditEntry, AuditHead, AuditRow, ChainCheck};
 use crate::batch::{Batch, Written};
 use crate::engine::mysql::MysqlEngine;
 use crate::engine::remote::{Identity, RemoteEngine};
@@ -252,22 +252,44 @@ impl Storage {
 
     /// Checks the chain of a shard's audit log and returns how many entries it has. Corrupt names the first broken link.
     pub async fn audit_verify(&self, shard: Shard) -> Result<u64> {
+        Ok(self.audit_head(shard).await?.map_or(0, |head| head.number))
+    }
+
+    /// Checks the chain of a shard's audit log and returns its end; `None` when it has no entry. Corrupt names the first broken link.
+    pub async fn audit_head(&self, shard: Shard) -> Result<Option<AuditHead>> {
         check_shard(shard)?;
         let walk = async {
-            let (mut chain, mut entries, mut after) = (ChainCheck::default(), 0, 0);
+            let (mut chain, mut head, mut after) = (ChainCheck::default(), None, 0);
             loop {
                 let page = self.engine().audit_log(shard, after, LIST_ROWS_MAX).await?;
                 for row in &page {
                     chain.next(row).map_err(Error::Corrupt)?;
                 }
-                entries += page.len() as u64;
-                match page.last().map(|row| Id::from_u64(row.id)) {
-                    Some(Ok(last)) if page.len() == LIST_ROWS_MAX => after = last.local(),
-                    _ => return Ok(entries),
+                let Some(last) = page.last() else { return Ok(head) };
+                after = Id::from_u64(last.id).map_err(|error| Error::Corrupt(format!("An audit entry has no id: {error}.")))?.local();
+                head = Some(AuditHead { shard, number: after, hash: last.hash.clone() });
+                if page.len() < LIST_ROWS_MAX {
+                    return Ok(head);
                 }
             }
         };
         call("audit_verify", LONG_DEADLINE, Error::Unavailable, walk).await
+    }
+
+    /// Says what is wrong if a shard's audit log does not hold the entry that was its end when `kept` was taken.
+    pub async fn audit_reaches(&self, kept: &AuditHead) -> Result<std::result::Result<(), String>> {
+        let (shard, number) = (kept.shard, kept.number);
+        if number == 0 {
+            return Err(Error::Invalid(format!("The kept end of shard {} names entry 0; entries count from 1.", shard.0)));
+        }
+        let entry = self.audit_log(shard, number - 1, 1).await?.into_iter().find(|entry| entry.number == number);
+        Ok(match entry {
+            Some(entry) if entry.hash == kept.hash => Ok(()),
+            Some(_) => Err(format!("Entry {number} of the audit log of shard {} is another one than when its end was kept.", shard.0)),
+            None => {
+                Err(format!("The audit log of shard {} reached to entry {number} when its end was kept: its end was cut off.", shard.0))
+            }
+        })
     }
 
     /// Frees names that were claimed more than `older_than_ms` milliseconds ago, never confirmed, and whose owner's object does

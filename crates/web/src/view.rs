@@ -7,7 +7,7 @@
 //! form.rs           labelled fields with hints and errors; buttons that post
 //! ui.rs             icons, counts, avatars, URL encoding
 //! auth.rs home.rs explore.rs search.rs pin.rs pin_edit.rs create.rs board.rs board_edit.rs profile.rs
-//! notifications.rs settings.rs trash.rs report.rs admin.rs error.rs      one module per area
+//! notifications.rs settings.rs trash.rs report.rs admin.rs legal.rs error.rs      one module per area
 //! ```
 //!
 //! # How scripts speak to the server
@@ -42,6 +42,7 @@ pub mod error;
 pub mod explore;
 pub mod form;
 pub mod home;
+pub mod legal;
 pub mod notifications;
 pub mod page;
 pub mod picture;

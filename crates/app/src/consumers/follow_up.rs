@@ -1,7 +1,7 @@
 //! What follows from an action: mirrored edges, topics, notifications, jobs.
 
 use model::object::NotificationKind as Notify;
-use model::{Assoc, Board, BoardId, Comment, CommentId, Event, EventKind, Pin, PinId, SectionId, UserId};
+use model::{Assoc, Board, BoardId, Comment, CommentId, Event, EventKind, ImageId, Pin, PinId, SectionId, UserId};
 use runtime::Shutdown;
 
 use crate::collaborators::collaborator_edges;
@@ -36,6 +36,12 @@ impl App {
             K::CommentCreated | K::CommentDeleted => self.after_comment(&event).await,
             K::UserSignedUp => self.after_sign_up(&event).await,
             K::UserChanged => self.after_user(&event).await,
+            K::PinPurged => match (event.subject::<PinId>(0), event.subject::<ImageId>(2)) {
+                (Some(pin), Some(image)) => self.after_purge(pin, image).await,
+                _ => Ok(()),
+            },
+            K::TakedownMade | K::TakedownAppealed | K::TakedownDecided => self.after_takedown(&event).await,
+            K::LegalHoldReleased => self.enqueue(jobs::ResumePurges { cause: event.id.clone() }).await,
             K::UserDeleted => match event.subject::<UserId>(0) {
                 Some(user) => self.enqueue(jobs::DeleteUser { user }).await,
                 None => Ok(()),
@@ -143,8 +149,8 @@ impl App {
                 "{} invites you to the board “{}”.\n\nAccept or decline here:\n{}/notifications",
                 by.data.name, board.name, self.settings.base_url
             );
-            let mail = jobs::SendMail::new(&invited.data, "You are invited to a board", text).once(format!("invite/{}", event.id));
-            self.enqueue(mail).await?;
+            let mail = jobs::SendMail::new(&invited, "You are invited to a board", text).naming(by.id).naming(board.owner.id());
+            self.enqueue(mail.once(format!("invite/{}", event.id))).await?;
         }
         Ok(())
     }
@@ -237,9 +243,7 @@ impl App {
             "Welcome, {}!\n\nYour profile: {}/{}\n\nMake a board, pin the first picture, and follow people whose taste you like.",
             user.data.name, self.settings.base_url, user.data.username
         );
-        self.enqueue(
-            jobs::SendMail::new(&user.data, &format!("Welcome to {}", self.settings.site_title), text).once(format!("welcome/{id}")),
-        )
-        .await
+        self.enqueue(jobs::SendMail::new(&user, &format!("Welcome to {}", self.settings.site_title), text).once(format!("welcome/{id}")))
+            .await
     }
 }

@@ -14,6 +14,8 @@ use crate::viewer::Viewer;
 
 /// Pins handled between two heartbeats.
 const STEP: usize = 100;
+/// Tries to trash a pin that others write at the same time.
+const TRASH_TRIES_MAX: u32 = 5;
 
 /// Makes edges, feeds and index of a board's pins equal to what the board says now.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,8 +83,8 @@ impl AppJob for TrashBoardPins {
         for section in sections {
             app.drop_edges(Assoc::SectionHasPins, section.to).await?;
             let mut batch = Batch::on(self.board.shard());
-            batch.unmap(Assoc::BoardHasSections, self.board.id(), section.to).purge(section.to);
-            app.commit(batch).await?;
+            batch.unmap(Assoc::BoardHasSections, self.board.id(), section.to);
+            app.purge_or_keep(board.data.owner, batch, section.to).await?;
         }
         Ok(())
     }
@@ -100,24 +102,26 @@ impl App {
 
     /// Moves a pin to the trash because its board was deleted; takes away only the edge if the pin is elsewhere by now.
     pub(crate) async fn trash_with_board(&self, pin: Id, board: &Stored<Board>) -> Result<()> {
-        let there = self.fresh::<Pin>(pin).await?.filter(|stored| stored.data.board.id() == board.id && stored.data.trashed_at.is_none());
-        match there {
-            Some(stored) => {
-                let data = Pin { trashed_at: Some(self.now()), ..stored.data.clone() };
-                self.write_pin(&Viewer::anonymous(), &stored, data, EventKind::PinTrashed, board).await?;
+        for attempt in 1.. {
+            let there =
+                self.fresh::<Pin>(pin).await?.filter(|stored| stored.data.board.id() == board.id && stored.data.trashed_at.is_none());
+            let Some(stored) = there else { break };
+            let data = Pin { trashed_at: Some(self.now()), ..stored.data.clone() };
+            match self.write_pin(&Viewer::anonymous(), &stored, data, EventKind::PinTrashed, board).await {
+                // The consumer, the board's job and the deletion of an account may all come to the same pin at once.
+                Err(Error::Conflict(_)) if attempt < TRASH_TRIES_MAX => {}
+                done => return done,
             }
-            // Moved or trashed meanwhile: only this edge is left over.
-            None => {
-                let mut batch = Batch::on(board.id.shard());
-                for assoc in ON_A_BOARD {
-                    batch.unmap(assoc, board.id, pin);
-                }
-                self.commit(batch).await?;
-                if let Some(stored) = self.storage.get::<Pin>(pin).await? {
-                    let now = self.storage.get::<Board>(stored.data.board).await?;
-                    self.mend_edges(&pin_edges(&stored, now.as_ref())).await?;
-                }
-            }
+        }
+        // Moved or trashed meanwhile: only this edge is left over.
+        let mut batch = Batch::on(board.id.shard());
+        for assoc in ON_A_BOARD {
+            batch.unmap(assoc, board.id, pin);
+        }
+        self.commit(batch).await?;
+        if let Some(stored) = self.storage.get::<Pin>(pin).await? {
+            let now = self.storage.get::<Board>(stored.data.board).await?;
+            self.mend_edges(&pin_edges(&stored, now.as_ref())).await?;
         }
         Ok(())
     }

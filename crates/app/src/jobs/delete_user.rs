@@ -1,18 +1,20 @@
-//! Deletes everything of a person: pins with their pictures, boards, comments, likes, follows, names, sessions, tokens.
+//! Deletes everything of a person: pins with their pictures, boards, comments, likes, follows, names, sessions, tokens, and the traces
+//! in logs and others' records (`erasure.rs`).
 //!
-//! The person's row goes last, so that a crash anywhere before leaves a job that does the rest.
+//! The person's row goes last, so that a crash anywhere before leaves a job that does the rest. A legal hold stops it at any step.
 
 use ::jobs::JobContext;
 use async_trait::async_trait;
-use model::{Assoc, Board, BoardId, Comment, Id, NameKind, PinId, User, UserId};
+use model::{Assoc, Board, BoardId, Comment, Id, NameKind, Pin, PinId, Section, User, UserId};
 use serde::{Deserialize, Serialize};
-use storage::{Batch, Range};
+use storage::{Batch, Order, Range};
 
 use super::AppJob;
 use crate::admin::site_id;
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result};
+use crate::holds::{Guard, Purge};
 
 const STEP: usize = 100;
 
@@ -31,55 +33,8 @@ impl AppJob for DeleteUser {
     }
 
     async fn run(&self, app: &App, context: &JobContext) -> Result<()> {
-        let me = self.user.id();
-        let Some(stored) = app.storage.get::<User>(me).await? else { return Ok(()) };
-        if !stored.data.deleting {
-            return Ok(());
-        }
-        for assoc in [Assoc::UserHasPins, Assoc::UserTrashesPins] {
-            while let Some(ids) = app.some_of(assoc, me).await? {
-                for pin in ids {
-                    app.purge_pin(PinId::try_from(pin).map_err(Error::internal)?).await?;
-                    app.mend_edges(&[EdgeWish::new(assoc, self.user, pin, None)]).await?;
-                }
-                context.heartbeat().await.map_err(Error::internal)?;
-            }
-        }
-        while let Some(ids) = app.some_of(Assoc::UserWritesComments, me).await? {
-            for comment in ids {
-                if let Some(written) = app.storage.get::<Comment>(comment).await? {
-                    app.purge_comment(comment, written.data.pin).await?;
-                }
-                app.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, self.user, comment, None)]).await?;
-            }
-            context.heartbeat().await.map_err(Error::internal)?;
-        }
-        app.delete_boards_of(self.user).await?;
-        for assoc in MIRRORED {
-            app.drop_mirrored(assoc, me).await?;
-        }
-        for assoc in OWN_OBJECTS {
-            app.purge_owned(assoc, me).await?;
-        }
-        for assoc in [Assoc::UserMutesUsers, Assoc::UserHasImages] {
-            app.drop_edges(assoc, me).await?;
-        }
-        for kind in [NameKind::SourceKey, NameKind::BoardSlug] {
-            app.release_names_of(self.user, kind).await?;
-        }
-        if let Some(picture) = &stored.data.picture {
-            app.let_go_of_profile_picture(&picture.hash, self.user).await?;
-        }
-        app.mend_edges(&[EdgeWish::new(Assoc::SiteHasUsers, site_id(), self.user, None)]).await?;
-        app.release_name(NameKind::Username, &stored.data.username, self.user).await?;
-        if !stored.data.email.is_empty() {
-            app.release_name(NameKind::Email, &stored.data.email, self.user).await?;
-        }
-        let mut batch = Batch::on(self.user.shard());
-        batch.purge(me);
-        app.commit(batch).await?;
-        app.cache.invalidate(me, u64::MAX);
-        Ok(())
+        // Postponed by a legal hold, it is done for this job: its release asks again.
+        app.delete_user(self.user, context).await.map(drop)
     }
 }
 
@@ -99,9 +54,138 @@ const MIRRORED: [Assoc; 9] = [
 /// Objects that belong to a person alone.
 const OWN_OBJECTS: [Assoc; 3] = [Assoc::UserHasSessions, Assoc::UserHasTokens, Assoc::UserHasNotifications];
 
+/// Edges of a person that lead nowhere once the rest is gone.
+const OWN_EDGES: [Assoc; 6] = [
+    Assoc::UserHasPins,
+    Assoc::UserTrashesPins,
+    Assoc::UserMutesUsers,
+    Assoc::UserHasImages,
+    Assoc::UserKeepsImages,
+    Assoc::UserHasTakedowns,
+];
+
 impl App {
+    /// Deletes everything of a person whose account is being deleted, or as much as legal holds allow: the rest waits for their end.
+    pub(crate) async fn delete_user(&self, user: UserId, context: &JobContext) -> Result<Purge> {
+        if self.try_delete_user(user, context).await? == Purge::Postponed {
+            let _ = self.note_postponed(Assoc::SitePostponesUsers, user.id()).await?;
+            // A hold that was released between the two found nothing to do: look once more.
+            if self.try_delete_user(user, context).await? == Purge::Postponed {
+                return Ok(Purge::Postponed);
+            }
+        }
+        self.forget_postponed(Assoc::SitePostponesUsers, user.id()).await?;
+        Ok(Purge::Done)
+    }
+
+    async fn try_delete_user(&self, user: UserId, context: &JobContext) -> Result<Purge> {
+        let (me, guard) = (user.id(), Guard::of(user));
+        let Some(stored) = self.storage.get::<User>(me).await?.filter(|stored| stored.data.deleting) else { return Ok(Purge::Done) };
+        // A hold on one of their pins keeps what is told of it elsewhere too, so that nothing is begun.
+        if self.ask_unheld(&guard).await? == Purge::Postponed || !self.holds_on(user).await?.is_empty() {
+            return Ok(Purge::Postponed);
+        }
+        // First, while what is theirs can still be told: the traces in logs and in others' records.
+        let traces = self.traces_of(&stored, user).await?;
+        self.erase_traces(&traces, context).await?;
+        let (pins, comments) = (self.purge_pins_of(user, context).await?, self.purge_comments_by(user, context).await?);
+        if pins == Purge::Postponed || comments == Purge::Postponed || self.ask_unheld(&guard).await? == Purge::Postponed {
+            return Ok(Purge::Postponed);
+        }
+        self.delete_boards_of(user).await?;
+        if self.purge_boards_of(user, context).await? == Purge::Postponed {
+            return Ok(Purge::Postponed);
+        }
+        for assoc in MIRRORED {
+            self.drop_mirrored(assoc, me).await?;
+        }
+        for assoc in OWN_OBJECTS {
+            self.purge_owned(assoc, me).await?;
+        }
+        self.purge_kept(user).await?;
+        for assoc in OWN_EDGES {
+            self.drop_edges(assoc, me).await?;
+        }
+        for kind in [NameKind::SourceKey, NameKind::BoardSlug] {
+            self.release_names_of(user, kind).await?;
+        }
+        if let Some(picture) = &stored.data.picture {
+            self.let_go_of_profile_picture(&picture.hash, user).await?;
+        }
+        self.mend_edges(&[EdgeWish::new(Assoc::SiteHasUsers, site_id(), user, None)]).await?;
+        // What was noted on the way: by jobs, by consumers.
+        self.erase_traces(&traces, context).await?;
+        self.release_name(NameKind::Username, &stored.data.username, user).await?;
+        if !stored.data.email.is_empty() {
+            self.release_name(NameKind::Email, &stored.data.email, user).await?;
+        }
+        let mut batch = Batch::on(user.shard());
+        batch.purge(me);
+        if self.commit_unheld(batch, &guard).await? == Purge::Postponed {
+            return Ok(Purge::Postponed);
+        }
+        self.cache.invalidate(me, u64::MAX);
+        metrics::counter!(crate::metrics::PEOPLE_ERASED_TOTAL).increment(1);
+        Ok(Purge::Done)
+    }
+
+    async fn purge_pins_of(&self, user: UserId, context: &JobContext) -> Result<Purge> {
+        let mut purged = Purge::Done;
+        for stored in self.rows_of_shard::<Pin>(user.shard(), |pin| pin.owner == user).await? {
+            match self.purge_pin(PinId::try_from(stored.id).map_err(Error::internal)?).await? {
+                Purge::Postponed => purged = Purge::Postponed,
+                Purge::Done => self.end_unused_topics(&stored.data.tags).await?,
+            }
+            context.heartbeat().await.map_err(Error::internal)?;
+        }
+        Ok(purged)
+    }
+
+    async fn purge_comments_by(&self, user: UserId, context: &JobContext) -> Result<Purge> {
+        let (mut purged, mut after) = (Purge::Done, None);
+        loop {
+            let range = Range { after, limit: STEP, order: Order::Ascending };
+            let edges = self.storage.range(Assoc::UserWritesComments, user.id(), range).await?;
+            let Some(last) = edges.last() else { return Ok(purged) };
+            after = Some((last.sequence, last.to));
+            for edge in edges {
+                let written = self.storage.get::<Comment>(edge.to).await?;
+                if let Some(written) = written
+                    && self.purge_comment(edge.to, written.data.pin).await? == Purge::Postponed
+                {
+                    purged = Purge::Postponed;
+                    continue;
+                }
+                self.mend_edges(&[EdgeWish::new(Assoc::UserWritesComments, user, edge.to, None)]).await?;
+            }
+            context.heartbeat().await.map_err(Error::internal)?;
+        }
+    }
+
+    /// Purges the rows of a person's boards, those that were deleted long ago too. What others had pinned there goes to their trash.
+    async fn purge_boards_of(&self, user: UserId, context: &JobContext) -> Result<Purge> {
+        let guard = Guard::of(user);
+        for stored in self.rows_of_shard::<Board>(user.shard(), |board| board.owner == user).await? {
+            let board = BoardId::try_from(stored.id).map_err(Error::internal)?;
+            super::TrashBoardPins { board }.run(self, context).await?;
+            for section in self.rows_of_shard::<Section>(user.shard(), |section| section.board == board).await? {
+                let mut batch = Batch::on(user.shard());
+                batch.purge(section.id);
+                if self.commit_unheld(batch, &guard).await? == Purge::Postponed {
+                    return Ok(Purge::Postponed);
+                }
+            }
+            let mut batch = Batch::on(user.shard());
+            batch.purge(stored.id);
+            if self.commit_unheld(batch, &guard).await? == Purge::Postponed {
+                return Ok(Purge::Postponed);
+            }
+        }
+        Ok(Purge::Done)
+    }
+
     /// Reads some ends of an association, or `None` when there are no more.
-    async fn some_of(&self, assoc: Assoc, from: Id) -> Result<Option<Vec<Id>>> {
+    pub(crate) async fn some_of(&self, assoc: Assoc, from: Id) -> Result<Option<Vec<Id>>> {
         let edges = self.storage.range(assoc, from, Range::first(STEP)).await?;
         Ok((!edges.is_empty()).then(|| edges.into_iter().map(|edge| edge.to).collect()))
     }

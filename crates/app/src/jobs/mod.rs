@@ -7,6 +7,7 @@ mod make_renditions;
 mod merge_board;
 mod purge_pin;
 mod reconcile_user;
+mod resume_purges;
 mod send_mail;
 mod sweep;
 
@@ -27,6 +28,7 @@ pub use make_renditions::MakeRenditions;
 pub use merge_board::MergeBoard;
 pub use purge_pin::PurgePin;
 pub use reconcile_user::ReconcileUser;
+pub use resume_purges::ResumePurges;
 pub use send_mail::SendMail;
 pub use sweep::Sweep;
 
@@ -86,6 +88,7 @@ impl App {
         let worker = self.pool::<ReconcileUser>(worker);
         let worker = self.pool::<TrashBoardPins>(worker);
         let worker = self.pool::<MergeBoard>(worker);
+        let worker = self.pool::<ResumePurges>(worker);
         self.pool::<Sweep>(worker)
     }
 

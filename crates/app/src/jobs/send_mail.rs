@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use model::User;
+use model::{Id, Stored, User};
 use serde::{Deserialize, Serialize};
 
 use super::AppJob;
@@ -23,11 +23,21 @@ pub struct SendMail {
     /// The same key is the same mail.
     #[serde(default)]
     pub key: Option<String>,
+    /// Who gets it and who is named in it: when one of them is erased, the mail is forgotten.
+    #[serde(default)]
+    pub about: Vec<Id>,
 }
 
 impl SendMail {
-    pub fn new(to: &User, subject: &str, text: String) -> SendMail {
-        SendMail { to: to.email.clone(), to_name: to.name.clone(), subject: subject.to_owned(), text, key: None }
+    pub fn new(to: &Stored<User>, subject: &str, text: String) -> SendMail {
+        let (address, name) = (to.data.email.clone(), to.data.name.clone());
+        SendMail { to: address, to_name: name, subject: subject.to_owned(), text, key: None, about: vec![to.id] }
+    }
+
+    /// Notes that the mail names somebody besides its recipient.
+    pub fn naming(mut self, person: Id) -> SendMail {
+        self.about.push(person);
+        self
     }
 
     /// Names the mail, so that the same one is not sent twice.

@@ -1,4 +1,4 @@
-//! Regular housekeeping: names whose owner never came, old idempotency keys, finished jobs, old events.
+//! Regular housekeeping: names whose owner never came, old idempotency keys, finished jobs, old events, purges that may go on.
 
 use ::jobs::JobContext;
 use async_trait::async_trait;
@@ -39,6 +39,9 @@ impl AppJob for Sweep {
         app.storage.sweep_idempotency(IDEMPOTENCY_LIFETIME_MS).await?;
         let collected = app.jobs.collect(FINISHED_JOBS_LIFETIME_MS).await?;
         app.events.forget_before(app.now().plus(-EVENTS_LIFETIME_MS)).await?;
+        if app.count_postponed().await? > 0 {
+            app.enqueue(super::ResumePurges { cause: format!("sweep/{}", self.run) }).await?;
+        }
         tracing::debug!(freed, collected, "swept");
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
 pub mod account;
+pub mod audit;
 pub mod config;
 pub mod demo;
 pub mod dev_seed;
 pub mod doctor;
 pub mod import;
+pub mod legal;
 pub mod serve;
 pub mod serve_storage;
 pub mod status;

@@ -8,7 +8,9 @@ use app::Viewer;
 use app::boards::BoardEdit;
 use app::hydrate::PageRequest;
 use app::pins::{PinEdit, PinText};
+use app::takedowns::NewTakedown;
 use feeds::Target;
+use model::legal::TakedownReason;
 use model::object::Privacy;
 use model::{Assoc, BoardId, Id, Pin, PinId};
 
@@ -295,7 +297,8 @@ async fn pins_that_were_taken_down_show_nowhere() {
     let scene = scene(Privacy::Public).await;
     let admin = scene.site.app.user_named(&Viewer::anonymous(), "root-admin").await.unwrap();
     for pin in &scene.pins {
-        scene.site.app.hide_pin(&Viewer::signed_in(admin.clone()), *pin, true).await.unwrap();
+        let new = NewTakedown::new(pin.id(), TakedownReason::Rules);
+        scene.site.app.take_down(&Viewer::signed_in(admin.clone()), new).await.unwrap();
     }
     assert_addresses(&scene, None, 404).await;
     scene.site.settle().await;

@@ -189,9 +189,14 @@ impl Site {
 
     /// Settles, looks for anything that went wrong on the way, and drains.
     pub async fn finish(self) {
+        drop(self.finish_and_keep().await);
+    }
+
+    /// Like [`Site::finish`]; hands out the closed site's folder, for a look at what its files hold.
+    pub async fn finish_and_keep(self) -> tempfile::TempDir {
         self.settle().await;
         assert_eq!(self.failures().await, Vec::<String>::new());
-        self.finish_after_failures().await;
+        self.close().await
     }
 
     /// What jobs and consumers reported as failed, attempts that were repeated included.
@@ -205,6 +210,10 @@ impl Site {
     /// Like [`Site::finish`], for tests that make attempts fail; what was attempted must have come to a good end.
     pub async fn finish_after_failures(self) {
         self.settle().await;
+        drop(self.close().await);
+    }
+
+    async fn close(self) -> tempfile::TempDir {
         for queue in self.app.jobs.queues().await.unwrap() {
             let failed = self.app.jobs.scan(&queue.name, jobs::State::Failed, None, 10).await.unwrap();
             assert!(failed.is_empty(), "jobs of {} failed: {failed:?}", queue.name);
@@ -223,6 +232,7 @@ impl Site {
         self.app.events.close().await;
         self.app.jobs.close().await;
         self.app.storage.close().await.unwrap();
+        self.folder
     }
 
     // Doing things.
@@ -295,6 +305,15 @@ impl Site {
     pub async fn edges(&self, assoc: Assoc, from: impl Into<Id>) -> Vec<(Id, i64)> {
         let edges = self.app.storage.range(assoc, from.into(), storage::Range::first(MANY)).await.unwrap();
         edges.into_iter().map(|edge| (edge.to, edge.sequence)).collect()
+    }
+
+    /// Runs the program beside the site, on its folder. Returns whether it succeeded, and what it printed.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_corkboard"));
+        command.arg("--data").arg(self.folder()).args(arguments).env_clear();
+        let output = tokio::task::block_in_place(|| command.output()).unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
     }
 
     // Browsers.

@@ -139,6 +139,10 @@ impl Engine for Faulty {
         self.call(self.inner.forget(topic, partition, before, unconsumed_before, limit)).await
     }
 
+    async fn rewrite(&self, topic: Topic, partition: u32, rows: Vec<(i64, String)>) -> Result<()> {
+        self.call(self.inner.rewrite(topic, partition, rows)).await
+    }
+
     fn watch(&self) -> watch::Receiver<u64> {
         self.inner.watch()
     }

@@ -183,6 +183,17 @@ impl Engine for SqliteEngine {
         Ok(self.file.write(write).await?)
     }
 
+    async fn rewrite(&self, topic: Topic, partition: u32, rows: Vec<(i64, String)>) -> Result<()> {
+        check_partition(partition)?;
+        let (first, bytes) = (range(topic).0, rows.iter().map(|(_, event)| event.len()).sum());
+        let write = move |connection: &Connection| {
+            let mut update = connection.prepare_cached("UPDATE records SET event = ?2 WHERE position = ?1")?;
+            rows.iter().try_for_each(|(offset, event)| update.execute(params![first + offset, event]).map(drop))?;
+            Ok(())
+        };
+        Ok(self.file.write_sized(bytes, write).await?)
+    }
+
     fn watch(&self) -> watch::Receiver<u64> {
         self.file.watch()
     }

@@ -1,7 +1,7 @@
 //! Objects: created, read, changed, deleted; batches as a whole.
 
 use futures_util::future::join_all;
-use model::{Assoc, Id, Kind, NameKind, Pin, Section, Shard, Stored};
+use model::{Assoc, Id, Kind, LegalHoldId, NameKind, Pin, Section, Shard, Stored};
 
 use super::{Place, SHARD, START, a_pin, a_section, assert_clean, batch, board, event, new_pin, pin, user};
 use crate::{Batch, Condition, Error, name_shard};
@@ -211,4 +211,28 @@ pub(super) async fn of_concurrent_updates_one_wins(place: Place) {
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(Error::Conflict(_)))));
     assert_eq!(storage.get::<Pin>(id).await.expect("a read").expect("a pin").version, 2);
+}
+
+/// What legal holds rest on: a condition on an edge that is not there yet must shut out whoever adds it at the same moment.
+pub(super) async fn of_a_hold_and_a_purge_one_comes_first(place: Place) {
+    let (storage, other) = (place.open(), place.open());
+    for round in 0..40 {
+        let id = new_pin(&storage, "held or purged").await;
+        let hold = LegalHoldId::new(SHARD, round + 1);
+        let unheld = Condition::CountIs(Assoc::PinHasHolds, id, 0);
+        let (held, purge) = tokio::join!(
+            storage.write(batch(SHARD, |b| b.require(Condition::Version(id, 1)).map(Assoc::PinHasHolds, id, hold, 1))),
+            other.write(batch(SHARD, |b| b.require(unheld).purge(id))),
+        );
+        assert_eq!(held.is_ok(), purge.is_err(), "round {round}: {held:?} and {purge:?}");
+        for result in [held, purge] {
+            assert!(matches!(result, Ok(_) | Err(Error::Conflict(_))), "{result:?}");
+        }
+        let row = storage.get::<Pin>(id).await.expect("a read");
+        assert_eq!(row.is_none(), storage.count(Assoc::PinHasHolds, id).await.expect("a count") == 0);
+        // A batch of conditions alone asks without writing.
+        let asked = storage.write(batch(SHARD, |b| b.require(unheld))).await;
+        assert_eq!(asked.is_ok(), row.is_none(), "{asked:?}");
+    }
+    assert_clean(&storage).await;
 }

@@ -7,7 +7,7 @@ use model::{Assoc, Event, Kind, Pin, Shard, Timestamp};
 use serde_json::json;
 
 use super::{Place, SHARD, START, a_pin, assert_clean, batch, board, event, new_pin, pin, user};
-use crate::{Batch, Error};
+use crate::{AuditHead, Batch, Error};
 
 fn emit(id: &str) -> Batch {
     batch(SHARD, |b| b.emit(event(id)))
@@ -99,6 +99,27 @@ pub(super) async fn audit_entries_are_chained_per_shard(place: Place) {
     assert!(join_all(writes).await.iter().all(Result::is_ok));
     assert_eq!(storage.audit_verify(SHARD).await, Ok(35));
     assert_clean(&storage).await;
+}
+
+pub(super) async fn a_kept_end_of_the_audit_log_shows_what_was_cut_off(place: Place) {
+    let storage = place.open();
+    let append = async |times: usize| {
+        for _ in 0..times {
+            storage.write(batch(SHARD, |b| b.audit(None, "x", vec![], json!(null)))).await.expect("a write");
+        }
+    };
+    assert_eq!(storage.audit_head(SHARD).await, Ok(None));
+    append(3).await;
+    let kept = storage.audit_head(SHARD).await.expect("a walk").expect("an end");
+    assert_eq!((kept.shard, kept.number), (SHARD, 3));
+    assert_eq!(kept.hash, storage.audit_log(SHARD, 2, 1).await.expect("a log")[0].hash);
+    append(2).await;
+    assert_eq!(storage.audit_reaches(&kept).await, Ok(Ok(())), "a log grows");
+    let cut_off = storage.audit_reaches(&AuditHead { number: 9, ..kept.clone() }).await.expect("an answer");
+    assert!(cut_off.unwrap_err().contains("cut off"));
+    let replaced = storage.audit_reaches(&AuditHead { hash: "0".repeat(64), ..kept.clone() }).await.expect("an answer");
+    assert!(replaced.unwrap_err().contains("another one"));
+    assert!(matches!(storage.audit_reaches(&AuditHead { number: 0, ..kept }).await, Err(Error::Invalid(_))));
 }
 
 pub(super) async fn a_retry_with_its_key_writes_once(place: Place) {

@@ -84,6 +84,11 @@ async fn alerts(web: &Web, context: &Context) -> app::Result<Vec<(String, String
         (1, _) => alerts.push(("1 report waits for a decision.".into(), "/admin/reports".into())),
         (n, more) => alerts.push((format!("{n}{} reports wait for a decision.", if more { "+" } else { "" }), "/admin/reports".into())),
     }
+    match web.app.open_appeals().await? {
+        0 => {}
+        1 => alerts.push(("1 appeal waits for a decision.".into(), "/admin/takedowns?state=appealed".into())),
+        n => alerts.push((format!("{n} appeals wait for a decision."), "/admin/takedowns?state=appealed".into())),
+    }
     for queue in web.app.jobs.queues().await? {
         let failed = queue.count(JobState::Failed);
         if failed > 0 {

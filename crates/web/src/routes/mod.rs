@@ -12,6 +12,8 @@ pub mod errors;
 pub mod explore;
 pub mod form;
 pub mod home;
+pub mod legal;
+pub mod legal_admin;
 pub mod moderation;
 pub mod notifications;
 pub mod ops;
@@ -47,6 +49,8 @@ pub fn router() -> Router<Web> {
         .merge(report::router())
         .merge(admin::router())
         .merge(moderation::router())
+        .merge(legal::router())
+        .merge(legal_admin::router())
         .merge(organise::router())
         .merge(collaborators::router())
         .merge(boards::router())

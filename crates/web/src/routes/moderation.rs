@@ -116,6 +116,7 @@ async fn report_row(web: &Web, context: &Context, view: &ReportView, now: Timest
         // The viewer's own things offer no suspension.
         owner: owner.as_deref().filter(|owner| !context.viewer.is(present::user_id(owner))).map(present::person),
         picture: pin.map(|pin| present::picture(&pin.data, &view.label)),
+        takedown_of: matches!(report.subject.kind(), Kind::Pin | Kind::Comment).then_some(report.subject),
         count: 1,
         decision: decision_words(web, report).await?,
     })

@@ -90,7 +90,9 @@ fn verb(kind: NotificationKind) -> (&'static str, &'static str) {
         K::CommentLiked => ("liked your comment on", "heart"),
         K::Invited => ("invited you to", "board"),
         K::InvitationAccepted => ("joined your board", "board"),
-        K::Moderated => ("took down", "shield"),
+        K::Moderated => ("Taken down by the admins:", "shield"),
+        K::TakedownUpheld => ("Your appeal was refused:", "shield"),
+        K::TakedownReversed => ("It shows again:", "shield"),
     }
 }
 
@@ -101,6 +103,11 @@ fn plural_verb(kind: NotificationKind) -> &'static str {
         NotificationKind::BoardFollowed => "follow your board",
         other => verb(other).0,
     }
+}
+
+/// Says whether the site itself speaks: such a notice names nobody and leads to the records.
+fn is_official(kind: NotificationKind) -> bool {
+    matches!(kind, NotificationKind::Moderated | NotificationKind::TakedownUpheld | NotificationKind::TakedownReversed)
 }
 
 async fn group_view(web: &Web, context: &Context, group: Found, now: Timestamp) -> app::Result<NotificationGroup> {
@@ -122,10 +129,16 @@ async fn group_view(web: &Web, context: &Context, group: Found, now: Timestamp) 
         }
         Subject::Person => (None, None, first),
     };
-    let named: Vec<_> = group.actors.iter().take(PEOPLE_NAMED).map(|actor| present::person(actor)).collect();
+    let official = is_official(group.kind);
+    let (subject, url) = match official {
+        true => (subject.or_else(|| Some(("your comment".into(), "/takedowns".into()))), "/takedowns".to_owned()),
+        false => (subject, url),
+    };
+    let actors = if official { &[][..] } else { &group.actors[..] };
+    let named: Vec<_> = actors.iter().take(PEOPLE_NAMED).map(|actor| present::person(actor)).collect();
     Ok(NotificationGroup {
         unread: group.unread,
-        other_count: (group.actors.len() - named.len()) as u64,
+        other_count: (actors.len() - named.len()) as u64,
         verb: if group.actors.len() > 1 { plural_verb(group.kind) } else { words }.to_owned(),
         people: named,
         subject,

@@ -9,8 +9,9 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use feeds::Target;
+use model::legal::TakedownState;
 use model::object::{Privacy, Role};
-use model::{Assoc, BoardId, PinId, Section, SectionId};
+use model::{Assoc, BoardId, PinId, Section, SectionId, TakedownId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ use crate::view::FormErrors;
 use crate::view::form::Pressed;
 use crate::view::page::{Meta, Nav};
 use crate::view::picture::RichText;
-use crate::view::pin::{BoardChoice, BoardRef, PinDetail, PinPage, PinRights, SaveAction, SavePage, SavePicker, Source};
+use crate::view::pin::{BoardChoice, BoardRef, PinDetail, PinPage, PinRights, PinTakedown, SaveAction, SavePage, SavePicker, Source};
 use crate::view::pin_edit::{EditPin, parse_board_choice};
 
 /// Pins shown below a pin.
@@ -116,10 +117,26 @@ async fn pin_detail(web: &Web, context: &Context, view: &PinView) -> app::Result
             delete: owns || role >= Some(Role::Edit),
             comment: viewer.user.is_some(),
             report: viewer.user.is_some() && !owns,
+            take_down: viewer.is_admin() && !owns && !pin.hidden,
             cover_of: (role >= Some(Role::Edit)).then_some(pin.board),
         },
         hidden: pin.hidden,
+        takedown: pin_takedown(web, context, view).await?,
     })
+}
+
+async fn pin_takedown(web: &Web, context: &Context, view: &PinView) -> app::Result<Option<PinTakedown>> {
+    if !view.pin.data.hidden {
+        return Ok(None);
+    }
+    let Some(takedown) = web.app.takedown_of_pin(&context.viewer, &view.pin).await? else { return Ok(None) };
+    let own = context.viewer.is(view.pin.data.owner);
+    Ok(Some(PinTakedown {
+        id: TakedownId::try_from(takedown.id).map_err(Error::internal)?,
+        reason: takedown.data.reason,
+        own,
+        can_appeal: own && takedown.data.state.may_become(TakedownState::Appealed),
+    }))
 }
 
 async fn board_ref(web: &Web, context: &Context, board: BoardId, section: Option<SectionId>) -> app::Result<Option<BoardRef>> {

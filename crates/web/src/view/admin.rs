@@ -11,8 +11,16 @@ use super::picture::{Person, Picture, Time};
 use super::ui;
 
 /// The entries of the admin menu: path, name.
-const TABS: [(&str, &str); 6] =
-    [("", "Overview"), ("/jobs", "Jobs"), ("/errors", "Errors"), ("/reports", "Reports"), ("/people", "People"), ("/storage", "Storage")];
+pub(super) const TABS: [(&str, &str); 8] = [
+    ("", "Overview"),
+    ("/jobs", "Jobs"),
+    ("/errors", "Errors"),
+    ("/reports", "Reports"),
+    ("/people", "People"),
+    ("/storage", "Storage"),
+    ("/takedowns", "Takedowns"),
+    ("/holds", "Legal holds"),
+];
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "admin/overview.html")]
@@ -180,6 +188,8 @@ pub struct ReportRow {
     /// Whose it is.
     pub owner: Option<Person>,
     pub picture: Option<Picture>,
+    /// The pin or comment that a takedown with a note would be of.
+    pub takedown_of: Option<model::Id>,
     /// Open reports about the same thing.
     pub count: u64,
     /// Set when it is decided: "Hidden by Ada".

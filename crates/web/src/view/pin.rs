@@ -2,8 +2,9 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use model::legal::TakedownReason;
 use model::object::Privacy;
-use model::{BoardId, CommentId, PinId, SectionId};
+use model::{BoardId, CommentId, PinId, SectionId, TakedownId};
 
 use super::card::Cards;
 use super::form::{FormErrors, Pressed};
@@ -50,6 +51,18 @@ pub struct PinDetail {
     pub rights: PinRights,
     /// Taken down by an admin; only its owner still sees it, and is told.
     pub hidden: bool,
+    /// The record of it; pins that were hidden before there were records have none.
+    pub takedown: Option<PinTakedown>,
+}
+
+/// Why a pin is hidden, as its page says it.
+#[derive(Clone, Debug)]
+pub struct PinTakedown {
+    pub id: TakedownId,
+    pub reason: TakedownReason,
+    /// The viewer is the owner.
+    pub own: bool,
+    pub can_appeal: bool,
 }
 
 /// A board in a link.
@@ -78,6 +91,8 @@ pub struct PinRights {
     pub delete: bool,
     pub comment: bool,
     pub report: bool,
+    /// Offers a takedown: to admins, of others' pins that show.
+    pub take_down: bool,
     /// May make it the cover of its board: (board's id).
     pub cover_of: Option<BoardId>,
 }

@@ -1,6 +1,7 @@
 //! Every page of the site, in the states that look different.
 
 use model::Invalid;
+use model::legal::TakedownReason;
 use model::object::{BoardOrder, Privacy, Role, Scope, Theme};
 use web::view::FormErrors;
 use web::view::auth::{Forgot, LogIn, Reset, SignUp};
@@ -15,7 +16,7 @@ use web::view::home::{Home, Landing, Suggestions};
 use web::view::notifications::{Invitation, NotificationGroup, NotificationList, Notifications};
 use web::view::page::{Nav, Page};
 use web::view::picture::RichText;
-use web::view::pin::{Comments, PinPage, PinRights, SaveAction, SavePage};
+use web::view::pin::{Comments, PinPage, PinRights, PinTakedown, SaveAction, SavePage};
 use web::view::pin_edit::EditPin;
 use web::view::profile::{Profile, ProfileContent, ProfileHeader, ProfileTab};
 use web::view::report::ReportForm;
@@ -28,11 +29,12 @@ use web::view::trash::{Trash, TrashedPin};
 
 use crate::samples::{
     board_id, board_ref, boards, boards_of_others, cards, cards_on_board, choices, comments, page, people, person, picker, picture,
-    pin_as_id, pin_detail, pin_id, section_id, session_id, stranger, time, token_id, topics, viewer, with_messages,
+    pin_as_id, pin_detail, pin_id, section_id, session_id, stranger, takedown_id, time, token_id, topics, viewer, with_messages,
 };
 use crate::{Rendered, fragment, shown};
 
 mod admin;
+mod legal;
 
 pub fn all() -> Vec<Rendered> {
     let mut all = Vec::new();
@@ -45,6 +47,7 @@ pub fn all() -> Vec<Rendered> {
     personal(&mut all);
     settings(&mut all);
     admin::pages(&mut all);
+    legal::pages(&mut all);
     fragments(&mut all);
     all
 }
@@ -158,6 +161,7 @@ fn pins(all: &mut Vec<Rendered>) {
     bare.likers.clear();
     (bare.liked, bare.like_count, bare.save_count, bare.hidden) = (false, 0, 0, true);
     bare.rights = PinRights::default();
+    bare.takedown = Some(PinTakedown { id: takedown_id(0), reason: TakedownReason::Copyright, own: true, can_appeal: true });
     let none = Comments { pin: pin_id(17), count: 0, comments: Vec::new(), next_url: None, writer: None, refused: None };
     all.push(shown("pin_bare", PinPage { page: stranger("Pin", Nav::Elsewhere), pin: bare, comments: none, more: Cards::default() }));
     let mut refused = comments();

@@ -1,7 +1,7 @@
 //! Sample people, pictures, boards and pins, as a site that is in use has them.
 
 use model::object::{Privacy, Theme};
-use model::{BoardId, CommentId, Id, NotificationId, PinId, ReportId, SectionId, SessionId, Shard, TokenId, UserId};
+use model::{BoardId, CommentId, Id, NotificationId, PinId, ReportId, SectionId, SessionId, Shard, TakedownId, TokenId, UserId};
 use web::view::card::{BoardCard, Cards, PersonCard, PinCard, TopicTile};
 use web::view::form::Pressed;
 use web::view::page::{Flash, Meta, Nav, Page, ViewerChip};
@@ -71,6 +71,10 @@ pub fn token_id(at: usize) -> TokenId {
 
 pub fn report_id(at: usize) -> ReportId {
     ReportId::new(SHARD, 1 + at as u64)
+}
+
+pub fn takedown_id(at: usize) -> TakedownId {
+    TakedownId::new(SHARD, 1 + at as u64)
 }
 
 pub fn notification_id(at: usize) -> NotificationId {
@@ -339,7 +343,8 @@ pub fn pin_detail(at: usize) -> PinDetail {
             Source { url: "/pin/3".into(), owner: person(4), board: None },
         ],
         share_url: "https://pins.example.org/pin/1".into(),
-        rights: PinRights { edit: true, delete: true, comment: true, report: true, cover_of: Some(board_id(0)) },
+        rights: PinRights { edit: true, delete: true, comment: true, report: true, take_down: true, cover_of: Some(board_id(0)) },
         hidden: false,
+        takedown: None,
     }
 }

@@ -120,7 +120,7 @@ static MAPPINGS: LazyLock<Vec<MappingSql>> = LazyLock::new(|| Assoc::ALL.iter().
 
 /// Returns the statements on a kind's table. The front has refused kinds without one.
 pub(super) fn object_sql(kind: Kind) -> &'static ObjectSql {
-    &OBJECTS[kind as usize - 1]
+    &OBJECTS[kind.object_index()]
 }
 
 pub(super) fn mapping_sql(assoc: Assoc) -> &'static MappingSql {

@@ -81,6 +81,7 @@ pub fn pages(all: &mut Vec<Rendered>) {
         subject: ("Colourful cups".into(), "/pin/1".into()),
         owner: Some(person(3)),
         picture: (at != 1).then(|| picture(15)),
+        takedown_of: (at == 0).then(|| crate::samples::pin_as_id(0)),
         count: 3,
         decision: decision.map(str::to_owned),
     };
