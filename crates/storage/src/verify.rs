@@ -71,25 +71,20 @@ impl Storage {
                     .to_owned(),
             )
         })?;
-        let mut verification = Verification { storage: self, inspection, options, suspects: Suspects::default(), report: VerifyReport::default() };
+        let mut verification =
+            Verification { storage: self, inspection, options, suspects: Suspects::default(), report: VerifyReport::default() };
         progress.begin("comparing shards", Some(u64::from(options.shards.last - options.shards.first) + 1));
         for piece in options.shards.pieces(inspection.piece_shards()) {
-            verification.examine(piece).await?;
-            for (first, mirror) in Assoc::MIRRORED {
-                verification.pairs(piece, (first, mirror), true).await?;
-                verification.pairs(piece, (first, mirror), false).await?;
-            }
-            for kind in Kind::OBJECTS {
-                verification.objects(piece, kind).await?;
-            }
-            verification.names(piece).await?;
+            let looked = verification.look_at(piece).await;
+            verification.unless_away(piece, looked)?;
             progress.advance(u64::from(piece.last - piece.first) + 1);
             if verification.report.findings.len() >= KEPT_MAX {
                 verification.report.is_cut = true;
                 break;
             }
         }
-        verification.ask_again().await?;
+        let asked = verification.ask_again().await;
+        verification.unless_away(options.shards, asked)?;
         Ok(verification.report)
     }
 }
@@ -118,6 +113,28 @@ impl Suspects {
 }
 
 impl Verification<'_> {
+    async fn look_at(&mut self, piece: ShardRange) -> Result<()> {
+        self.examine(piece).await?;
+        for (first, mirror) in Assoc::MIRRORED {
+            self.pairs(piece, (first, mirror), true).await?;
+            self.pairs(piece, (first, mirror), false).await?;
+        }
+        for kind in Kind::OBJECTS {
+            self.objects(piece, kind).await?;
+        }
+        self.names(piece).await
+    }
+
+    /// Makes a finding of shards that nobody answers for: the others are looked at all the same.
+    fn unless_away(&mut self, piece: ShardRange, looked: Result<()>) -> Result<()> {
+        if let Err(Error::Unavailable(message)) = &looked {
+            let what = format!("Shards {}–{} could not be compared to the end: {message}", piece.first, piece.last);
+            self.report.findings.push(Finding::error("owned_shards", what, advice::AWAY));
+            return Ok(());
+        }
+        looked
+    }
+
     async fn examine(&mut self, piece: ShardRange) -> Result<()> {
         loop {
             let mut findings = self.inspection.examine(piece, EXAMINED_MAX).await?;
@@ -248,13 +265,15 @@ impl Verification<'_> {
                 }));
             }
         }
-        for chunk in borne.chunks(PAGE_ROWS) {
-            findings.extend(self.borne_again(chunk).await?);
-        }
         for chunk in names.chunks(PAGE_ROWS) {
             findings.extend(self.names_again(chunk).await?);
         }
         self.take(findings).await;
+        // After the names that have been released: whoever bears one can have it now.
+        for chunk in borne.chunks(PAGE_ROWS) {
+            let findings = self.borne_again(chunk).await?;
+            self.take(findings).await;
+        }
         Ok(())
     }
 
@@ -282,12 +301,10 @@ impl Verification<'_> {
                 None => None,
             };
             // A name at the wrong place is not found by asking for it; it stays as it was.
-            let again = held.map_or_else(|| name.clone(), |held| StoredName {
-                id: held.id.as_i64(),
-                confirmed: held.confirmed,
-                claimed_at: held.claimed_at.0,
-                ..name.clone()
-            });
+            let again = held.map_or_else(
+                || name.clone(),
+                |held| StoredName { id: held.id.as_i64(), confirmed: held.confirmed, claimed_at: held.claimed_at.0, ..name.clone() },
+            );
             let is_gone = held.is_none() && judge_name(name, None, self.storage.now()).is_some_and(|finding| finding.repairable);
             if !is_gone {
                 now.push(again);
@@ -329,4 +346,4 @@ fn ends_of(assoc: Assoc, edge: &MappedEdge) -> Option<(Id, Id)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,8 @@
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
 //! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
-//! look at everything, inspect.rs what verification lists and mends.
+//! look at everything, inspect.rs what verification lists and mends,
+//! samples.rs how large servers are.
 //!
 //! Invariants
 //! - A write is held against the server's own list of shards, in its transaction: no row lands where it does not belong, whatever map
@@ -27,6 +28,7 @@ mod node;
 mod operations;
 mod overlay;
 mod read;
+mod samples;
 mod schema;
 mod shape;
 
@@ -52,7 +54,9 @@ use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 use crate::verify::{FINDINGS_MAX, Severity};
 
-pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
+pub use operations::{
+    CapacityReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerCapacity, ServerStatus,
+};
 
 use cluster::{Cluster, Topology};
 use lane::{Done, Work};

@@ -35,15 +35,40 @@ pub struct Finding {
 /// How something derived is made equal to what it follows from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Repair {
-    Recount { assoc: Assoc, from: Id },
+    Recount {
+        assoc: Assoc,
+        from: Id,
+    },
     /// `from` and `to` are those of the mirror.
-    AddMirror { mirror: Assoc, from: Id, to: Id },
-    DropMirror { mirror: Assoc, from: Id, to: Id },
-    Claim { kind: NameKind, key: String, id: Id },
-    Confirm { kind: NameKind, key: String, id: Id },
-    Release { kind: NameKind, key: String, id: Id },
+    AddMirror {
+        mirror: Assoc,
+        from: Id,
+        to: Id,
+    },
+    DropMirror {
+        mirror: Assoc,
+        from: Id,
+        to: Id,
+    },
+    Claim {
+        kind: NameKind,
+        key: String,
+        id: Id,
+    },
+    Confirm {
+        kind: NameKind,
+        key: String,
+        id: Id,
+    },
+    Release {
+        kind: NameKind,
+        key: String,
+        id: Id,
+    },
     /// Rows that a move left behind on the finding's server.
-    DeleteStrays { shard: u16 },
+    DeleteStrays {
+        shard: u16,
+    },
 }
 
 /// What a verification saw and did.

@@ -173,9 +173,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
     fn user_row(local: u64, username: &str, more: &str) -> Row {
-        let data = format!(
-            r#"{{"username":"{username}","email":"","password_hash":"","name":"x","joined_at":1{more}}}"#
-        );
+        let data = format!(r#"{{"username":"{username}","email":"","password_hash":"","name":"x","joined_at":1{more}}}"#);
         Row { id: UserId::new(SHARD, local).id(), data, version: 1, created_at: NOW, updated_at: NOW, active: true }
     }
 

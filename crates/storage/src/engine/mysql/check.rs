@@ -32,12 +32,7 @@ pub(super) fn table_rows_sql() -> String {
 }
 
 /// Looks at every server that has any of these shards, and at what others hold of them. At most `limit` findings of one sort are listed.
-pub(super) async fn examine(
-    topology: &Topology,
-    credentials: &Credentials,
-    shards: ShardRange,
-    limit: usize,
-) -> Result<Vec<Finding>> {
+pub(super) async fn examine(topology: &Topology, credentials: &Credentials, shards: ShardRange, limit: usize) -> Result<Vec<Finding>> {
     let nodes = topology.nodes.values().map(|node| examine_node(topology, node, credentials, shards, limit));
     let mut findings: Vec<Finding> = try_join_all(nodes).await?.into_iter().flatten().collect();
     findings.sort_by(|a, b| a.server.cmp(&b.server));
@@ -179,7 +174,9 @@ async fn strays(primary: &Server, owned: &BTreeMap<u16, Owned>, shards: ShardRan
         let count = |shape: &super::shape::Shape| {
             let (column, (low, high)) = (shape.columns[0], shape.bounds(range.first, range.last));
             let (table, shift) = (shape.name, shape.shift);
-            format!("SELECT {column} >> {shift}, '{table}', COUNT(*) FROM {table} WHERE {column} BETWEEN {low} AND {high} GROUP BY {column} >> {shift}")
+            format!(
+                "SELECT {column} >> {shift}, '{table}', COUNT(*) FROM {table} WHERE {column} BETWEEN {low} AND {high} GROUP BY {column} >> {shift}"
+            )
         };
         let sql = shapes().iter().map(count).collect::<Vec<_>>().join(" UNION ALL ");
         for row in primary.query(&sql).await?.iter().flatten() {

@@ -76,8 +76,9 @@ fn objects(connection: &Connection, kind: Kind, shards: ShardRange, limit: usize
 
 /// Walks the chains of a range of shards.
 fn audit(connection: &Connection, shards: ShardRange, limit: usize) -> Result<Vec<Finding>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, at, actor, act, subjects, data, previous_hash, hash FROM audit WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, at, actor, act, subjects, data, previous_hash, hash FROM audit WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+    )?;
     let (low, high) = shards.numbers();
     let mut found = statement.query([low, high])?;
     let (mut chain, mut findings) = (ChainCheck::default(), Vec::new());

@@ -81,7 +81,8 @@ impl Inspection for SqliteEngine {
              ON CONFLICT DO UPDATE SET count = excluded.count WHERE count <> excluded.count"
         );
         // Writes of the file follow one another, so that nobody comes between.
-        let changed = self.file.write(move |connection| Ok(connection.prepare_cached(&sql)?.execute(params![from.as_i64(), table])?)).await?;
+        let changed =
+            self.file.write(move |connection| Ok(connection.prepare_cached(&sql)?.execute(params![from.as_i64(), table])?)).await?;
         Ok(changed > 0)
     }
 }
