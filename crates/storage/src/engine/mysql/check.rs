@@ -50,15 +50,8 @@ async fn examine_node(
     let owned = owned(&primary).await?;
     let mut findings = rights(topology, node, &owned, shards, limit);
     for range in runs(shards, |shard| owned.get(&shard).is_some_and(Owned::is_held)) {
-        for assoc in Assoc::ALL {
-            findings.extend(counts(&primary, *assoc, range, limit).await?);
-        }
-        for kind in Kind::OBJECTS {
-            for (sql, advice) in objects_sql(kind, range, limit) {
-                let lines = list(&primary, &sql).await?;
-                findings.extend(lines.into_iter().map(|line| Finding::error(kind.table(), line, advice)));
-            }
-        }
+        findings.extend(counts(&primary, range, limit).await?);
+        findings.extend(objects(&primary, range, limit).await?);
         findings.extend(audit(&primary, range, limit).await?);
     }
     findings.extend(strays(&primary, &owned, shards).await?);
@@ -97,21 +90,40 @@ fn runs(shards: ShardRange, holds: impl Fn(u16) -> bool) -> Vec<ShardRange> {
     runs
 }
 
-/// Compares the count of each id with its edges, both ways.
-async fn counts(primary: &Server, assoc: Assoc, shards: ShardRange, limit: usize) -> Result<Vec<Finding>> {
+/// Compares the count of each id with its edges, both ways: all associations in one round trip.
+async fn counts(primary: &Server, shards: ShardRange, limit: usize) -> Result<Vec<Finding>> {
+    let statements: Vec<String> = Assoc::ALL.iter().map(|assoc| counts_sql(*assoc, shards, limit)).collect();
+    let mut findings = Vec::new();
+    for (assoc, rows) in Assoc::ALL.iter().zip(primary.query(&statements.join(";")).await?) {
+        for row in &rows {
+            findings.push(Finding::wrong_count(*assoc, row.i64(0)?, row.i64(1)?, row.i64(2)?));
+        }
+    }
+    Ok(findings)
+}
+
+fn counts_sql(assoc: Assoc, shards: ShardRange, limit: usize) -> String {
     let (table, (low, high)) = (assoc.table(), shards.numbers());
-    let sql = format!(
+    format!(
         "SELECT e.from_id, e.found, COALESCE(c.count, 0) \
          FROM (SELECT from_id, COUNT(*) AS found FROM {table} WHERE from_id BETWEEN {low} AND {high} GROUP BY from_id) e \
          LEFT JOIN mapping_counts c ON c.from_id = e.from_id AND c.assoc = '{table}' WHERE e.found <> COALESCE(c.count, 0) \
          UNION ALL \
          SELECT c.from_id, 0, c.count FROM mapping_counts c WHERE c.from_id BETWEEN {low} AND {high} AND c.assoc = '{table}' \
          AND c.count <> 0 AND NOT EXISTS (SELECT 1 FROM {table} t WHERE t.from_id = c.from_id) LIMIT {limit}"
-    );
+    )
+}
+
+/// Looks at the rows of all kinds in one round trip.
+async fn objects(primary: &Server, shards: ShardRange, limit: usize) -> Result<Vec<Finding>> {
+    let looks: Vec<(Kind, String, &'static str)> =
+        Kind::OBJECTS.iter().flat_map(|kind| objects_sql(*kind, shards, limit).map(|(sql, advice)| (*kind, sql, advice))).collect();
+    let sql: Vec<&str> = looks.iter().map(|(_, sql, _)| sql.as_str()).collect();
     let mut findings = Vec::new();
-    for row in primary.query(&sql).await?.iter().flatten() {
-        let (from, found, kept) = (row.i64(0)?, row.i64(1)?, row.i64(2)?);
-        findings.push(Finding::wrong_count(assoc, from, found, kept));
+    for ((kind, _, advice), rows) in looks.iter().zip(primary.query(&sql.join(";")).await?) {
+        for row in &rows {
+            findings.push(Finding::error(kind.table(), row.string(0)?, advice));
+        }
     }
     Ok(findings)
 }
@@ -219,10 +231,4 @@ async fn audit(server: &Server, shards: ShardRange, limit: usize) -> Result<Vec<
         }
     }
     Ok(findings)
-}
-
-/// Runs a statement that says what it finds, one line a row.
-async fn list(server: &Server, sql: &str) -> Result<Vec<String>> {
-    let sets = server.query(sql).await?;
-    sets.first().into_iter().flatten().map(|row| Ok(row.string(0)?)).collect()
 }

@@ -14,8 +14,8 @@ use crate::row::{Name, Row};
 use crate::storage::name_shard;
 use crate::verify::Finding;
 
-/// Shards that are looked at in one piece: a sixty-fourth of everything, so that no statement runs for long.
-const PIECE_SHARDS: u16 = 64;
+/// Shards that are looked at in one piece: a sixteenth of everything, so that no statement runs for long.
+const PIECE_SHARDS: u16 = 256;
 /// Edges that one statement asks for.
 const EDGES_PER_STATEMENT: usize = 500;
 /// The lane under which recounts are told to other processes; those of writers have small numbers.

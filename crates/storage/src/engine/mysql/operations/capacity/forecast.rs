@@ -57,14 +57,16 @@ pub(super) fn days_until(bytes: u64, bytes_per_day: f64, disk_bytes: u64) -> Opt
     (bytes_per_day > 0.0).then(|| left / bytes_per_day)
 }
 
-/// Leaves out what was before the last time that shards came or went: a change that stays. One wild sample is no step.
+/// Leaves out what was before the last time that shards came or went: a change against both samples before it that stays. One wild sample
+/// is no step, and neither is the way back from it.
 fn since_last_step(samples: &[Sample]) -> &[Sample] {
     let is_step = |from: &Sample, to: &Sample| {
         let change = (to.bytes as f64 - from.bytes as f64).abs();
         change > STEP_BYTES_MIN && change > STEP_SHARE * from.bytes as f64
     };
     let stays = |index: usize| samples.get(index + 1).is_none_or(|next| is_step(&samples[index - 1], next));
-    let last = (1..samples.len()).rev().find(|index| is_step(&samples[index - 1], &samples[*index]) && stays(*index));
+    let begins = |index: usize| samples[index.saturating_sub(2)..index].iter().all(|before| is_step(before, &samples[index]));
+    let last = (1..samples.len()).rev().find(|index| begins(*index) && stays(*index));
     &samples[last.unwrap_or(0)..]
 }
 

@@ -18,7 +18,7 @@ use crate::shard_map::{ServerEntry, ShardMap};
 use crate::verify::{Finding, ShardRange, VerifyReport, advice};
 
 /// Shards that are summed in one statement.
-const SUMMED_SHARDS: u16 = 64;
+const SUMMED_SHARDS: u16 = 256;
 /// How long a replica may take to get where its primary is.
 const CATCH_UP_TIME: Duration = Duration::from_secs(30);
 /// Attempts at tables that are written to all the time.
