@@ -100,18 +100,20 @@ assocs! {
 }
 
 impl Assoc {
+    /// Associations that hold the same edge from either end. The first of each pair is the truth: the second follows from it.
+    pub const MIRRORED: [(Assoc, Assoc); 7] = [
+        (Assoc::UserLikesPins, Assoc::PinLikedByUsers),
+        (Assoc::UserLikesComments, Assoc::CommentLikedByUsers),
+        (Assoc::UserFollowsUsers, Assoc::UserFollowedByUsers),
+        (Assoc::UserFollowsBoards, Assoc::BoardFollowedByUsers),
+        (Assoc::UserLeavesOutBoards, Assoc::BoardLeftOutByUsers),
+        (Assoc::UserFollowsTopics, Assoc::TopicFollowedByUsers),
+        (Assoc::UserBlocksUsers, Assoc::UserBlockedByUsers),
+    ];
+
     /// Returns the association that holds the same edge on the shard of the other end.
     pub fn mirror(self) -> Option<Assoc> {
-        const PAIRS: [(Assoc, Assoc); 7] = [
-            (Assoc::UserLikesPins, Assoc::PinLikedByUsers),
-            (Assoc::UserLikesComments, Assoc::CommentLikedByUsers),
-            (Assoc::UserFollowsUsers, Assoc::UserFollowedByUsers),
-            (Assoc::UserFollowsBoards, Assoc::BoardFollowedByUsers),
-            (Assoc::UserLeavesOutBoards, Assoc::BoardLeftOutByUsers),
-            (Assoc::UserFollowsTopics, Assoc::TopicFollowedByUsers),
-            (Assoc::UserBlocksUsers, Assoc::UserBlockedByUsers),
-        ];
-        PAIRS.iter().find_map(|(a, b)| {
+        Assoc::MIRRORED.iter().find_map(|(a, b)| {
             if *a == self {
                 Some(*b)
             } else if *b == self {

@@ -5,6 +5,7 @@
 //! | time limit of a statement | `max_statement_time`, seconds, every statement | `max_execution_time`, milliseconds, reads only |
 //! | where a server stands | `@@gtid_current_pos`, `@@last_gtid` | `@@gtid_executed` |
 //! | waiting for a transaction | `MASTER_GTID_WAIT(gtid, s)` is 0 | `WAIT_FOR_EXECUTED_GTID_SET(set, s)` is 0 |
+//! | statistics of tables | always of now | up to a day old, unless `information_schema_stats_expiry` is 0 |
 //! | state of a replica | `SHOW SLAVE STATUS` | `SHOW REPLICA STATUS`, other column names |
 //! | repointing a replica | `CHANGE MASTER TO … MASTER_USE_GTID` | `CHANGE REPLICATION SOURCE TO … SOURCE_AUTO_POSITION` |
 
@@ -39,6 +40,14 @@ impl Dialect {
                 "COALESCE((SELECT MAX(VARIABLE_VALUE = 'ON') FROM performance_schema.global_status \
                  WHERE VARIABLE_NAME IN ('Rpl_semi_sync_source_status', 'Rpl_semi_sync_master_status')), 0)"
             }
+        }
+    }
+
+    /// Returns what must be said before `information_schema` tells how large tables are now.
+    pub fn fresh_statistics(self) -> &'static str {
+        match self {
+            Dialect::MariaDb => "",
+            Dialect::MySql => "SET SESSION information_schema_stats_expiry = 0; ",
         }
     }
 

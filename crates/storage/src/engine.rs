@@ -15,9 +15,10 @@ use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 
 mod apply;
 pub(crate) mod faulty;
+pub(crate) mod inspection;
 pub(crate) mod mysql;
 pub(crate) mod remote;
-mod slots;
+pub(crate) mod slots;
 pub(crate) mod sqlite;
 
 /// One operation of a batch; see the methods of [`crate::Batch`] for what each does.
@@ -134,6 +135,11 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Looks at everything and returns what is wrong with it; nothing is changed. Takes as long as reading it all.
     async fn check(&self) -> Result<Vec<String>>;
+
+    /// Returns the closer look that verification takes. `None` where the store itself is elsewhere.
+    fn inspection(&self) -> Option<&dyn inspection::Inspection> {
+        None
+    }
 
     /// Finishes what runs and closes. Later calls fail as unavailable.
     async fn close(&self) -> Result<()>;

@@ -11,7 +11,7 @@
 //!
 //! In reading order: batch.rs what can be written, refusal.rs what is refused before it reaches an engine, storage.rs the front,
 //! engine.rs the port, engine/ the engines, contract.rs what each of them must do. For other processes: server.rs the gRPC face over the
-//! front, raw.rs the front's side of it, access.rs who may do what, wire.rs what travels.
+//! front, raw.rs the front's side of it, access.rs who may do what, wire.rs what travels. For whoever looks after it: verify.rs.
 //!
 //! Invariants
 //! - What `write` answered with `Ok` is durable, whole: objects, edges, counts, names, events and audit entries of one batch stand
@@ -37,6 +37,8 @@ mod storage;
 
 mod engine;
 
+mod verify;
+
 mod raw;
 mod server;
 mod wire;
@@ -49,8 +51,8 @@ pub use audit::{AuditEntry, AuditHead, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{
-    FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus,
-    ServerStatus,
+    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet,
+    ReplicaStatus, ServerCapacity, ServerStatus,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;
@@ -68,3 +70,4 @@ pub use shard_map::{RangeEntry, SERVERS_MAX, ServerEntry, ShardMap};
 /// The metrics of the embedded engines' file.
 pub use sqlite::METRICS as SQLITE_METRICS;
 pub use storage::{Logins, Storage, name_shard};
+pub use verify::{Finding, Severity, ShardRange, VerifyOptions, VerifyReport};

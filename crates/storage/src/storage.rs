@@ -352,7 +352,7 @@ impl Storage {
         &*self.engine
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 

@@ -1,9 +1,11 @@
 //! `corkboard storage`: what looks after the storage service and its fleet of database servers.
 
+mod capacity;
 mod failover;
 mod fleet;
 mod moves;
 mod progress;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,10 @@ pub enum StorageCommand {
     Failover(failover::FailoverArgs),
     /// Moves the upper half of a server's shards to another one.
     Split(moves::SplitArgs),
+    /// Compares everything that is stored twice and says what differs; can mend what is derived. Ends with 1 when something differs.
+    Verify(verify::VerifyArgs),
+    /// Shows how large every server is, how fast it grows, the day it fills, and what to do before.
+    Capacity(capacity::CapacityArgs),
 }
 
 #[derive(Args)]
@@ -53,6 +59,8 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Move(args) => moves::shift(args, config).await,
         StorageCommand::Failover(args) => failover::run(args, config).await,
         StorageCommand::Split(args) => moves::split(args, config).await,
+        StorageCommand::Verify(args) => verify::verify(args, config).await,
+        StorageCommand::Capacity(args) => capacity::capacity(args, config).await,
     }
 }
 

@@ -207,6 +207,11 @@ impl Engine for Faulty {
         self.read(self.inner.check()).await
     }
 
+    /// The look at what is stored meets no faults: it is taken to see what the faults have done.
+    fn inspection(&self) -> Option<&dyn crate::engine::inspection::Inspection> {
+        self.inner.inspection()
+    }
+
     async fn close(&self) -> Result<()> {
         self.inner.close().await
     }

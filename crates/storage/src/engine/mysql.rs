@@ -9,7 +9,8 @@
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
 //! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
-//! look at everything.
+//! look at everything, inspect.rs what verification lists and mends,
+//! samples.rs how large servers are.
 //!
 //! Invariants
 //! - A write is held against the server's own list of shards, in its transaction: no row lands where it does not belong, whatever map
@@ -20,12 +21,14 @@
 mod ahead;
 mod check;
 mod cluster;
+mod inspect;
 mod keeper;
 mod lane;
 mod node;
 mod operations;
 mod overlay;
 mod read;
+mod samples;
 mod schema;
 mod shape;
 
@@ -43,14 +46,17 @@ use tokio::sync::watch;
 
 use crate::audit::AuditRow;
 use crate::batch::Written;
+use crate::engine::inspection::{Inspection, ShardRange};
 use crate::engine::{Engine, EngineStats, Prepared};
 use crate::error::{Error, Result};
 use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
+use crate::verify::{FINDINGS_MAX, Severity};
 
 pub use operations::{
-    FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet,
+    ReplicaStatus, ServerCapacity, ServerStatus,
 };
 
 use cluster::{Cluster, Topology};
@@ -483,7 +489,13 @@ impl Engine for MysqlEngine {
     }
 
     async fn check(&self) -> Result<Vec<String>> {
-        check::check(&*self.cluster.topology()?, &self.cluster.process.credentials).await
+        let topology = self.cluster.topology()?;
+        let findings = check::examine(&topology, &self.cluster.process.credentials, ShardRange::ALL, FINDINGS_MAX).await?;
+        Ok(findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect())
+    }
+
+    fn inspection(&self) -> Option<&dyn Inspection> {
+        Some(self)
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The embedded engine: all shards in one SQLite file.
 //!
 //! schema.rs the tables and their statements, write.rs what a batch does, read.rs look-ups and lists, check.rs the look at
-//! everything. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
+//! everything, inspect.rs what verification lists and mends. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
 
 mod check;
+mod inspect;
 mod read;
 mod schema;
 mod write;
@@ -18,9 +19,11 @@ use sqlite::{File, Options};
 
 use crate::audit::AuditRow;
 use crate::batch::Written;
+use crate::engine::inspection::{Inspection, ShardRange};
 use crate::engine::{Engine, EngineStats, Prepared};
 use crate::error::Result;
 use crate::row::{Edge, Name, Range, Row, StaleClaim};
+use crate::verify::FINDINGS_MAX;
 
 /// Connections that read. More than threads that can run at once are of no use, except for long reads.
 const READERS: usize = 8;
@@ -172,7 +175,12 @@ impl Engine for SqliteEngine {
     }
 
     async fn check(&self) -> Result<Vec<String>> {
-        self.read(false, check::check).await
+        let findings = self.examine(ShardRange::ALL, FINDINGS_MAX).await?;
+        Ok(findings.iter().map(ToString::to_string).collect())
+    }
+
+    fn inspection(&self) -> Option<&dyn Inspection> {
+        Some(self)
     }
 
     async fn close(&self) -> Result<()> {

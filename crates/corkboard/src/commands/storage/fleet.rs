@@ -90,16 +90,21 @@ fn servers(args: &InitArgs) -> anyhow::Result<Vec<ServerEntry>> {
         let number = servers.len() as u16 + 1;
         servers.push(ServerEntry { name, number, primary, replicas: Vec::new(), disk_gib: None });
     }
-    let find = |name: &str, flag: &str| -> anyhow::Result<usize> {
-        servers.iter().position(|server| server.name == name).with_context(|| format!("--{flag} {name}=…: no --server has that name"))
+    // One without a primary is in the map already, or there is no such server: `init` tells.
+    let mut find = |name: &str| {
+        servers.iter().position(|server| server.name == name).unwrap_or_else(|| {
+            let number = servers.len() as u16 + 1;
+            servers.push(ServerEntry { name: name.to_owned(), number, primary: String::new(), replicas: Vec::new(), disk_gib: None });
+            servers.len() - 1
+        })
     };
     let mut found = Vec::new();
     for (name, address) in args.replicas.iter().map(pair("replica")).collect::<anyhow::Result<Vec<_>>>()? {
-        found.push((find(&name, "replica")?, Some(address), None));
+        found.push((find(&name), Some(address), None));
     }
     for (name, gib) in args.disks.iter().map(pair("disk-gib")).collect::<anyhow::Result<Vec<_>>>()? {
         let gib: u64 = gib.parse().with_context(|| format!("--disk-gib {name}={gib}: write a number of GiB"))?;
-        found.push((find(&name, "disk-gib")?, None, Some(gib)));
+        found.push((find(&name), None, Some(gib)));
     }
     for (index, replica, disk) in found {
         servers[index].replicas.extend(replica);

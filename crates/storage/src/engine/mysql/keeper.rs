@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::cluster::{Cluster, MAP_TIME, Topology};
 use super::lane::{SERVER_NOW, now_ms};
 use super::node::Node;
+use super::samples::Sampler;
 use crate::error::{Error, Result};
 use crate::metrics as names;
 use crate::shard_map::ShardMap;
@@ -48,6 +49,7 @@ struct Keeper {
     counts: Option<HashMap<i64, u64>>,
     /// The server's tables have been compared with those that this version wants.
     has_tables: bool,
+    sampler: Sampler,
     was_sick: bool,
 }
 
@@ -95,6 +97,8 @@ impl Keeper {
         }
         if renews && !renew(&node.primary).await? {
             reopen(cluster, node).await?;
+        } else if renews {
+            self.sampler.round(&node.primary).await;
         }
         Ok(())
     }

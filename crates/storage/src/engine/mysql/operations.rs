@@ -4,11 +4,13 @@
 //! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; failover.rs a replica in its
 //! primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
 
+mod capacity;
 mod failover;
 mod init;
 mod lock;
 mod moves;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use super::node::server;
 use crate::error::{Error, Result};
 use crate::shard_map::{ServerEntry, ShardMap};
 
+pub use capacity::{CapacityReport, ServerCapacity};
 pub use failover::{FailoverOptions, FailoverReport};
 pub use init::InitReport;
 pub use moves::{MoveReport, MoveStop};

@@ -108,7 +108,7 @@ pub(super) fn names_of_sql(owner: Id, kind: NameKind, limit: usize) -> String {
 }
 
 /// Keeps rows of shards that the server does not have out of lists over all shards.
-fn held(column: &str) -> String {
+pub(super) fn held(column: &str) -> String {
     format!("EXISTS (SELECT 1 FROM owned_shards o WHERE o.shard = {column} >> 46 AND o.state IN {HELD})")
 }
 

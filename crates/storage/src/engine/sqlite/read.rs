@@ -34,7 +34,7 @@ pub(super) fn scan(connection: &Connection, kind: Kind, after: Option<Id>, limit
     Ok(rows)
 }
 
-fn decode_row(row: &rusqlite::Row<'_>) -> Result<Row> {
+pub(super) fn decode_row(row: &rusqlite::Row<'_>) -> Result<Row> {
     Ok(Row {
         id: decode_id(row.get(0)?)?,
         data: row.get(1)?,

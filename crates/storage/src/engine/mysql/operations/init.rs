@@ -20,7 +20,8 @@ pub struct InitReport {
 
 impl Operator {
     /// Makes databases and tables on these servers, gives each its shards, and writes the map. On a fleet that has a map already, servers
-    /// that are not in it join without shards, and missing tables are made; no shard changes hands.
+    /// that are not in it join without shards, those that are get the replicas and disk sizes that are named, and missing tables are made;
+    /// no shard changes hands.
     pub async fn init(&self, servers: Vec<ServerEntry>, dry_run: bool) -> Result<InitReport> {
         let present = if self.file.exists() { Some(self.map().await?) } else { None };
         let (map, joined) = match present {
@@ -29,6 +30,9 @@ impl Operator {
                 return Err(Error::Invalid("Name at least one server: --server a=10.0.0.1:3306/corkboard".to_owned()));
             }
             None => {
+                if let Some(unnamed) = servers.iter().find(|server| server.primary.is_empty()) {
+                    return Err(no_such_server(&unnamed.name));
+                }
                 let names = servers.iter().map(|server| server.name.clone()).collect();
                 (ShardMap::even(servers), names)
             }
@@ -118,19 +122,32 @@ impl Operator {
     }
 }
 
-/// Adds servers to a map, without shards.
+fn no_such_server(name: &str) -> Error {
+    Error::Invalid(format!("There is no server '{name}' in the map. Name its primary: --server {name}=HOST:PORT/DATABASE"))
+}
+
+/// Adds servers to a map, without shards. Servers that are there already get the replicas and the size of the disk that are named; one
+/// whose primary is not named must be there already.
 fn joined(map: ShardMap, servers: Vec<ServerEntry>) -> Result<(ShardMap, Vec<String>)> {
     let mut map = map;
-    let mut joined = Vec::new();
+    let (mut joined, before) = (Vec::new(), map.clone());
     for server in servers {
-        match map.server(&server.name) {
-            Some(known) if known.primary == server.primary => {}
+        for replica in &server.replicas {
+            replica.parse::<Address>().map_err(Error::Invalid)?;
+        }
+        match map.servers.iter_mut().find(|known| known.name == server.name) {
+            Some(known) if known.primary == server.primary || server.primary.is_empty() => {
+                let new: Vec<String> = server.replicas.into_iter().filter(|replica| !known.replicas.contains(replica)).collect();
+                known.replicas.extend(new);
+                known.disk_gib = server.disk_gib.or(known.disk_gib);
+            }
             Some(known) => {
                 return Err(Error::Invalid(format!(
                     "The map has a server {} at {}, not at {}. Choose another name; `corkboard storage failover` changes primaries.",
                     server.name, known.primary, server.primary
                 )));
             }
+            None if server.primary.is_empty() => return Err(no_such_server(&server.name)),
             None => {
                 let number = map.servers.iter().map(|server| server.number).max().unwrap_or(0) + 1;
                 joined.push(server.name.clone());
@@ -138,7 +155,7 @@ fn joined(map: ShardMap, servers: Vec<ServerEntry>) -> Result<(ShardMap, Vec<Str
             }
         }
     }
-    if !joined.is_empty() {
+    if map != before {
         map.epoch += 1;
     }
     Ok((map, joined))
@@ -158,4 +175,30 @@ fn first_statements(joins: Option<(&ShardMap, &str)>) -> Vec<String> {
         statements.push(format!("INSERT IGNORE INTO lease (id, at_ms, until_ms, semi_sync) VALUES (1, {now}, {now} + {LEASE_MS}, 0)"));
     }
     statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, primary: &str) -> ServerEntry {
+        ServerEntry { name: name.to_owned(), number: 1, primary: primary.to_owned(), replicas: Vec::new(), disk_gib: None }
+    }
+
+    #[test]
+    fn servers_that_are_there_get_disks_and_replicas() {
+        let map = ShardMap::even(vec![server("a", "10.0.0.1:3306/x")]);
+        let told = ServerEntry { replicas: vec!["10.0.0.2:3306/x".to_owned()], disk_gib: Some(500), ..server("a", "") };
+        let (changed, new) = joined(map.clone(), vec![told.clone()]).expect("a map");
+        assert_eq!((changed.epoch, new.len()), (2, 0));
+        assert_eq!((changed.servers[0].disk_gib, changed.servers[0].replicas.len()), (Some(500), 1));
+        assert_eq!(changed.servers[0].primary, "10.0.0.1:3306/x");
+        // Said again, it changes nothing: the epoch stays.
+        assert_eq!(joined(changed.clone(), vec![told]), Ok((changed.clone(), vec![])));
+        assert_eq!(joined(changed.clone(), vec![server("a", "10.0.0.1:3306/x")]), Ok((changed, vec![])));
+        let error = joined(map.clone(), vec![server("b", "")]).expect_err("no such server");
+        assert!(error.to_string().contains("--server b=HOST:PORT/DATABASE"), "{error}");
+        let lost = ServerEntry { replicas: vec!["nowhere".to_owned()], ..server("a", "") };
+        assert!(joined(map, vec![lost]).expect_err("no address").to_string().contains("HOST:PORT/DATABASE"));
+    }
 }

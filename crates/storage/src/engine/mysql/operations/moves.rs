@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use mysql::Server;
 
-use self::steps::{FREEZE_MS, apply, catch_up, decide, decided_epoch, delete_rows, differences, forget_changes, freeze, page, unfreeze};
+use self::steps::{FREEZE_MS, apply, catch_up, decide, decided_epoch, differences, freeze, page, unfreeze};
+pub(super) use self::steps::{delete_rows, forget_changes};
 use super::super::keeper::arrive;
 use super::super::shape::{Cell, Change, shapes};
 use super::{Operator, entry};
