@@ -181,7 +181,9 @@ async fn writers_lose_nothing_while_their_shards_move() {
                 let mut acknowledged = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let local = written.fetch_add(1, Ordering::Relaxed);
-                    storage.write(write_pin(local, "moving")).await.expect("a write");
+                    let mut batch = write_pin(local, "moving");
+                    batch.audit(None, "moving", vec![pin(local).into()], serde_json::Value::Null);
+                    storage.write(batch).await.expect("a write");
                     acknowledged.push(local);
                 }
                 acknowledged
@@ -205,6 +207,7 @@ async fn writers_lose_nothing_while_their_shards_move() {
         assert!(now.get_many::<Pin>(chunk).await.expect("a read").iter().all(Option::is_some));
     }
     assert_eq!(now.count(Assoc::UserHasPins, user(1)).await, Ok(acknowledged.len() as u64 + 3));
+    assert_eq!(now.audit_verify(SHARD).await, Ok(acknowledged.len() as u64 + 1));
     let events: Vec<String> = now.outbox(10_000).await.expect("a read").into_iter().map(|(_, event)| event.id).collect();
     let distinct: std::collections::HashSet<&String> = events.iter().collect();
     assert_eq!((events.len(), distinct.len()), (acknowledged.len() + 3, acknowledged.len() + 3));
