@@ -27,7 +27,7 @@ mod operations;
 mod overlay;
 mod read;
 mod schema;
-mod shape;
+pub(super) mod shape;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

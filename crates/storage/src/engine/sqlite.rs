@@ -1,14 +1,17 @@
 //! The embedded engine: all shards in one SQLite file.
 //!
 //! schema.rs the tables and their statements, write.rs what a batch does, read.rs look-ups and lists, check.rs the look at
-//! everything. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
+//! everything, migration.rs the way to a fleet of servers, with crc32.rs for its sums. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
 
 mod check;
+mod crc32;
+pub(crate) mod migration;
 mod read;
 mod schema;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,6 +19,7 @@ use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use parking_lot::Mutex;
 use sqlite::{File, Options};
 
+use self::migration::Migration;
 use crate::audit::AuditRow;
 use crate::batch::Written;
 use crate::engine::{Engine, EngineStats, Prepared};
@@ -62,6 +66,21 @@ impl SqliteEngine {
         Ok(result?)
     }
 
+    /// Writes a batch that the caller keeps, so that it can be written elsewhere when the site has moved.
+    pub(crate) async fn write_shared(&self, batch: Arc<Prepared>) -> Result<Written> {
+        Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
+    }
+
+    /// Tells how far the site's migration to a fleet is.
+    pub(crate) fn migration(&self) -> Result<Migration> {
+        Ok(self.file.read_now(migration::migration)?)
+    }
+
+    /// Tells the migrating process whether this one could follow.
+    pub(crate) async fn announce(&self, process: i64, problem: String) -> Result<()> {
+        Ok(self.file.write(move |connection| migration::announce(connection, process, &problem)).await?)
+    }
+
     async fn table_rows(&self) -> Result<Vec<(String, u64)>> {
         if let Some(counted) = &*self.counted.lock()
             && counted.at.elapsed() < counted.took * COUNTING_SHARE
@@ -90,7 +109,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn write(&self, batch: Prepared) -> Result<Written> {
-        Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
+        self.write_shared(Arc::new(batch)).await
     }
 
     async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {
