@@ -19,6 +19,7 @@ pub(crate) mod mysql;
 pub(crate) mod remote;
 mod slots;
 pub(crate) mod sqlite;
+pub(crate) mod successor;
 
 /// One operation of a batch; see the methods of [`crate::Batch`] for what each does.
 #[derive(Clone, Debug)]

@@ -49,7 +49,8 @@ pub use audit::{AuditEntry, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{
-    FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+    FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet,
+    ReplicaStatus, ServerStatus,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

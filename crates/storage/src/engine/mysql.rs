@@ -9,7 +9,7 @@
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
 //! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
-//! look at everything.
+//! look at everything, follow.rs what a process does whose site comes from an embedded store.
 //!
 //! Invariants
 //! - A write is held against the server's own list of shards, in its transaction: no row lands where it does not belong, whatever map
@@ -20,6 +20,7 @@
 mod ahead;
 mod check;
 mod cluster;
+mod follow;
 mod keeper;
 mod lane;
 mod node;
@@ -49,7 +50,10 @@ use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 
-pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
+pub use operations::{
+    FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus,
+    ServerStatus,
+};
 
 use cluster::{Cluster, Topology};
 use lane::{Done, Work};

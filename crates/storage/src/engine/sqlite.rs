@@ -71,9 +71,19 @@ impl SqliteEngine {
         Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
     }
 
+    /// Looks at everything that is stored, and not at what is done with it.
+    pub(crate) async fn check_rows(&self) -> Result<Vec<String>> {
+        self.read(false, check::check).await
+    }
+
     /// Tells how far the site's migration to a fleet is.
     pub(crate) fn migration(&self) -> Result<Migration> {
         Ok(self.file.read_now(migration::migration)?)
+    }
+
+    /// Returns what this process has said of its way to the target.
+    pub(crate) fn announced(&self, process: i64) -> Result<Option<String>> {
+        Ok(self.file.read_now(|connection| migration::announced(connection, process))?)
     }
 
     /// Tells the migrating process whether this one could follow.
@@ -191,7 +201,9 @@ impl Engine for SqliteEngine {
     }
 
     async fn check(&self) -> Result<Vec<String>> {
-        self.read(false, check::check).await
+        let mut findings = self.check_rows().await?;
+        findings.extend(self.file.read_now(migration::unfinished)?);
+        Ok(findings)
     }
 
     async fn close(&self) -> Result<()> {

@@ -19,7 +19,6 @@ pub(super) fn check(connection: &Connection) -> Result<Vec<String>> {
         findings.extend(objects(connection, kind)?);
     }
     findings.extend(audit(connection)?);
-    findings.extend(super::migration::unfinished(connection)?);
     Ok(findings)
 }
 

@@ -92,6 +92,12 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Option<String>> {
     }))
 }
 
+/// Returns what a process has said of its way to the target.
+pub(crate) fn announced(connection: &Connection, process: i64) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT problem FROM migration_followers WHERE process = ?1")?;
+    Ok(statement.query_row([process], |row| row.get(0)).optional()?)
+}
+
 /// Tells the migrating process whether this one could follow. An empty problem means yes.
 pub(crate) fn announce(connection: &Connection, process: i64, problem: &str) -> Result<()> {
     let sql = "INSERT INTO migration_followers (process, problem) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET problem = ?2";
@@ -368,3 +374,6 @@ impl Source {
         Ok(locked?)
     }
 }
+
+#[cfg(test)]
+mod tests;
