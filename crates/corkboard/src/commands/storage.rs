@@ -1,6 +1,7 @@
 //! `corkboard storage`: what looks after the storage service and its fleet of database servers.
 
 mod fleet;
+mod migrate;
 mod moves;
 mod progress;
 
@@ -20,6 +21,8 @@ pub enum StorageCommand {
     Status(fleet::StatusArgs),
     /// Moves shards to another server while the site runs. Can be killed and run again at any step.
     Move(moves::MoveArgs),
+    /// Moves an embedded site (sqlite:) to a fleet while it runs. Can be killed and run again at any step.
+    Migrate(migrate::MigrateArgs),
     /// Moves the upper half of a server's shards to another one.
     Split(moves::SplitArgs),
 }
@@ -48,6 +51,7 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Init(args) => fleet::init(args, config).await,
         StorageCommand::Status(args) => fleet::status(args, config).await,
         StorageCommand::Move(args) => moves::shift(args, config).await,
+        StorageCommand::Migrate(args) => migrate::run(args, config).await,
         StorageCommand::Split(args) => moves::split(args, config).await,
     }
 }

@@ -4,10 +4,12 @@
 //! commands.rs        commands beside a running server count at once
 //! crash_writes.rs    kill -9 while people write; nothing acknowledged is gone, nothing is there twice
 //! crash_import.rs    kill -9 while an import runs; run again, everything is there once
+//! crash_migrate.rs   kill -9 while the site moves to database servers; people write all the time and notice a pause
 //! live_import.rs     thousands of real pictures with their metadata go in whole
 //! ```
 
 mod commands;
 mod crash_import;
+mod crash_migrate;
 mod crash_writes;
 mod live_import;
