@@ -86,6 +86,11 @@ impl SqliteEngine {
         Ok(self.file.read_now(|connection| migration::announced(connection, process))?)
     }
 
+    /// Tells the migrating process that this one has ended.
+    pub(crate) async fn withdraw(&self, process: i64) -> Result<()> {
+        Ok(self.file.write(move |connection| migration::withdraw(connection, process)).await?)
+    }
+
     /// Tells the migrating process whether this one could follow.
     pub(crate) async fn announce(&self, process: i64, problem: String) -> Result<()> {
         Ok(self.file.write(move |connection| migration::announce(connection, process, &problem)).await?)

@@ -61,7 +61,7 @@ impl Successor {
             State::Moved => {
                 successor.follow().await?;
                 tracing::warn!(
-                    target = migration.target,
+                    fleet = migration.target,
                     "the configured file is what it was when the site moved, and is not used any more"
                 );
             }
@@ -73,6 +73,7 @@ impl Successor {
     /// Puts the decorator before a file and looks after it from now on.
     pub fn put_before(file: SqliteEngine, credentials: Credentials) -> Arc<Successor> {
         let file = Arc::new(file);
+        let others = file.watch_others();
         let successor = Arc::new(Successor {
             current: RwLock::new(Current { engine: file.clone(), file: Some(file) }),
             switching: Mutex::default(),
@@ -81,7 +82,8 @@ impl Successor {
             commits: watch::Sender::new(0),
             others: watch::Sender::new(0),
         });
-        tokio::spawn(attend(Arc::downgrade(&successor)));
+        tokio::spawn(pass_on(Arc::downgrade(&successor)));
+        tokio::spawn(look_after(Arc::downgrade(&successor), others));
         successor
     }
 
@@ -117,7 +119,10 @@ impl Successor {
             tracing::error!(%error, "the site has moved, and a server of the target did not answer; its shards can't be used until it does");
             tokio::spawn(own_later(Arc::downgrade(&engine), token));
         }
-        tracing::warn!(target, "the site has moved, and this process goes on there; set storage.url = {target:?} before the next start");
+        tracing::warn!(
+            fleet = target,
+            "the site has moved, and this process goes on there; set storage.url = {target:?} before the next start"
+        );
         metrics::counter!(names::SUCCESSIONS_TOTAL).increment(1);
         *self.current.write() = Current { engine, file: None };
         // What still runs on the file is turned away and comes here; the file is left whole, without a log beside it.
@@ -142,7 +147,7 @@ impl Successor {
                     Err(error) => error.to_string(),
                 };
                 if !problem.is_empty() {
-                    tracing::warn!(problem, target = migration.target, "the site is being migrated, and this process could not follow");
+                    tracing::warn!(problem, fleet = migration.target, "the site is being migrated, and this process could not follow");
                 }
                 if file.announced(self.process)?.as_ref() == Some(&problem) {
                     return Ok(());
@@ -153,36 +158,44 @@ impl Successor {
     }
 }
 
-/// Passes on what the present store tells of commits, and looks at the file when another process has committed, until the store is
-/// dropped or closed.
-async fn attend(successor: Weak<Successor>) {
+/// Looks how far the migration is whenever another process has committed, until the file is closed.
+async fn look_after(successor: Weak<Successor>, mut others: watch::Receiver<u64>) {
+    while others.changed().await.is_ok() {
+        let Some(strong) = successor.upgrade() else { return };
+        let Some(file) = strong.current().file else { return };
+        if let Err(error) = strong.look(&file).await {
+            tracing::warn!(%error, "the file could not be asked whether its site has moved; it is asked again");
+        }
+    }
+}
+
+/// Passes on what the present store tells of commits, until it is dropped or closed.
+async fn pass_on(successor: Weak<Successor>) {
+    let mut is_first = true;
     while let Some(strong) = successor.upgrade() {
-        let watched = strong.current();
+        let engine = strong.current().engine;
+        let (mut commits, mut others) = (engine.watch(), engine.watch_others());
+        if !is_first {
+            // What was committed between the change of stores and now is not told again.
+            strong.commits.send_modify(|count| *count += 1);
+            strong.others.send_modify(|count| *count += 1);
+        }
+        is_first = false;
         drop(strong);
-        let (mut commits, mut others) = (watched.engine.watch(), watched.engine.watch_others());
         // Held weakly, so that a file that nobody uses any more is closed, which ends the receivers.
-        let (engine, file) = (Arc::downgrade(&watched.engine), watched.file.as_ref().map(Arc::downgrade));
-        drop(watched);
+        let watched = Arc::downgrade(&engine);
+        drop(engine);
         loop {
             let (told, by_others) = tokio::select! {
                 told = commits.changed() => (told, false),
                 told = others.changed() => (told, true),
             };
             let Some(strong) = successor.upgrade() else { return };
-            if told.is_err() {
-                if Weak::as_ptr(&engine).cast::<()>() == Arc::as_ptr(&strong.current().engine).cast::<()>() {
-                    return;
-                }
-                break;
-            }
-            if !by_others {
-                strong.commits.send_modify(|count| *count += 1);
-                continue;
-            }
-            strong.others.send_modify(|count| *count += 1);
-            let Some(file) = file.as_ref().and_then(Weak::upgrade) else { continue };
-            if let Err(error) = strong.look(&file).await {
-                tracing::warn!(%error, "the file could not be asked whether its site has moved; it is asked again");
+            match (told, by_others) {
+                (Ok(()), false) => strong.commits.send_modify(|count| *count += 1),
+                (Ok(()), true) => strong.others.send_modify(|count| *count += 1),
+                (Err(_), _) if Weak::ptr_eq(&watched, &Arc::downgrade(&strong.current().engine)) => return,
+                (Err(_), _) => break,
             }
         }
     }
@@ -290,6 +303,13 @@ impl Engine for Successor {
     }
 
     async fn close(&self) -> Result<()> {
-        self.current().engine.close().await
+        let current = self.current();
+        if let Some(file) = &current.file
+            && file.announced(self.process).is_ok_and(|said| said.is_some())
+            && let Err(error) = file.withdraw(self.process).await
+        {
+            tracing::warn!(%error, "a migration that is under way may still count on this process");
+        }
+        current.engine.close().await
     }
 }

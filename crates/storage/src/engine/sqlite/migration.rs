@@ -105,6 +105,12 @@ pub(crate) fn announce(connection: &Connection, process: i64, problem: &str) -> 
     Ok(())
 }
 
+/// Tells the migrating process that this one has ended.
+pub(crate) fn withdraw(connection: &Connection, process: i64) -> Result<()> {
+    connection.prepare_cached("DELETE FROM migration_followers WHERE process = ?1")?.execute([process])?;
+    Ok(())
+}
+
 /// Returns what a column is called here. MySQL reserves the word `key`.
 fn column(name: &str) -> &str {
     match name {

@@ -7,13 +7,15 @@ use model::time::ManualClock;
 use model::{Assoc, Event, Id, Kind, NameKind, Pin, PinId, Shard, UserId};
 use mysql::{Credentials, Limits};
 
+use super::target::Target;
 use super::{MigrateOptions, MigrateStop};
 use crate::contract::fleet::{Fleet, operator, site};
 use crate::contract::{START, a_pin, batch, event};
 use crate::engine::mysql::node::server;
+use crate::engine::mysql::shape::{Cell, Change, shape};
 use crate::engine::mysql::{MysqlEngine, Operator, Quiet};
 use crate::engine::sqlite::SqliteEngine;
-use crate::engine::sqlite::migration::State;
+use crate::engine::sqlite::migration::{Source, State};
 use crate::{Batch, Error, Logins, Storage, name_shard};
 
 /// Shards on either server of the fleet.
@@ -145,6 +147,11 @@ async fn everything_of_a_site_moves() {
     assert!(leaving.open_there().await.get::<Pin>(pin(SHARDS[1], 4)).await.expect("a read").is_some());
     let again = leaving.operator.migrate(&leaving.file(), MigrateOptions::default()).await.expect("nothing to do");
     assert!(again.steps[0].contains("already"), "{again:?}");
+    // Without its map a site that has moved is not taken for one that has not.
+    std::fs::remove_file(leaving.fleet.file()).expect("the map");
+    let url = format!("sqlite:{}", leaving.file().display());
+    let error = Storage::open(&url, &Logins::default(), leaving.clock.clone()).await.err().expect("nowhere to go");
+    assert!(matches!(&error, Error::Unavailable(message) if message.contains("has moved to mysql:")), "{error}");
 }
 
 #[tokio::test]
@@ -264,6 +271,14 @@ async fn a_site_moves_only_when_its_server_can_follow() {
     server.close().await.expect("closed");
     drop(server);
     // The operator's own login for the site is looked at as well.
+    let stranger = Credentials { user: "stranger".to_owned(), password: String::new() };
+    // A command without a login that has come and gone is in nobody's way.
+    let _ = leaving.operator.migrate(&leaving.file(), with_stop(MigrateStop::Copied)).await;
+    let command = leaving.open_as(stranger).await;
+    let source = Source::open(&leaving.file()).expect("the file");
+    assert!(matches!(source.followers().expect("followers").as_slice(), [problem] if problem.contains("stranger")));
+    command.close().await.expect("closed");
+    assert_eq!(source.followers().expect("followers"), Vec::<String>::new());
     let wrong = Credentials { user: "nobody".to_owned(), password: String::new() };
     let admin = leaving.operator.admin.clone();
     let operator = Operator::new(leaving.fleet.file(), wrong, admin, Arc::new(Quiet));
@@ -320,4 +335,54 @@ async fn a_copy_that_differs_is_not_taken_for_the_site() {
     admin.query("DROP TRIGGER spoil").await.expect("no trigger");
     leaving.operator.migrate(&leaving.file(), MigrateOptions::default()).await.expect("a migration");
     leaving.assert_there(&leaving.open_there().await).await;
+}
+
+#[tokio::test]
+async fn rows_are_read_back_as_they_are() {
+    let Some(fleet) = Fleet::start("rows_are_read_back", 2) else { return };
+    let target = Target::open(&operator(fleet.file()), &fleet.map, "token").expect("a target");
+    let edge = |shard: Shard, sequence| {
+        let row = vec![Cell::Int(user(shard).id().as_i64()), Cell::Int(pin(shard, 1).id().as_i64()), Cell::Int(sequence)];
+        Change::put(shape("user_has_pins").expect("a table"), row)
+    };
+    let gone = Change { row: None, ..edge(SHARDS[1], 0) };
+    let changes = [edge(SHARDS[0], 5), gone];
+    target.apply(&changes).await.expect("a change");
+    target.apply(&changes).await.expect("the same again");
+    target.read_back(&changes).await.expect("as it should be");
+    // Another value, a row that is missing, and one that should be gone.
+    for wrong in [edge(SHARDS[0], 6), edge(SHARDS[1], 0), Change { row: None, ..edge(SHARDS[0], 5) }] {
+        let error = target.read_back(&[wrong]).await.expect_err("a difference");
+        assert!(matches!(&error, Error::Corrupt(message) if message.contains("user_has_pins")), "{error}");
+    }
+    assert!(target.check().await.expect_err("it is not empty").to_string().contains("rows in user_has_pins"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zz_speed() {
+    let Some(leaving) = Leaving::start("speed").await else { return };
+    let storage = leaving.open().await;
+    for shard in [Shard(100), Shard(3_000), Shard(5), Shard(4_000)] {
+        let mut local = 0;
+        for _ in 0..50 {
+            let mut ids = Vec::new();
+            for _ in 0..500 {
+                ids.push(storage.new_id(shard, Kind::Pin).await.expect("an id"));
+            }
+            local += 1;
+            storage
+                .write(batch(shard, |b| {
+                    for id in &ids {
+                        b.create(*id, &a_pin("a pin with a title of some length")).map(Assoc::UserHasPins, user(shard), *id, local);
+                    }
+                    b
+                }))
+                .await
+                .expect("a write");
+        }
+    }
+    let started = std::time::Instant::now();
+    let report =
+        leaving.operator.migrate(&leaving.file(), MigrateOptions { server_runs: true, ..MigrateOptions::default() }).await.expect("x");
+    println!("SPEED {report:?} in {:?}", started.elapsed());
 }
