@@ -57,7 +57,13 @@ fn a_site_moves_to_its_servers_while_people_write() -> anyhow::Result<()> {
         migration.wait()?;
         println!("kill {kill}: after {lasting:?}{}", had_ended.map(|status| format!(", it had ended: {status}")).unwrap_or_default());
     }
-    println!("{}", person::run_with_input(&mut site.command(&migrate), "")?);
+    let ended = wait_for("the fleet's lock to end with the killed migration", AFTER_LIMIT, || {
+        match person::run_with_input(&mut site.command(&migrate), "") {
+            Err(error) if format!("{error:#}").contains("Another storage operation") => Err(format!("{error:#}")),
+            outcome => Ok(outcome),
+        }
+    })?;
+    println!("{}", ended?);
     let before = pins(&databases)?;
     wait_for("people to go on at the new servers", AFTER_LIMIT, || match pins(&databases) {
         Ok(now) if now >= before + PINS_AFTER => Ok(()),
