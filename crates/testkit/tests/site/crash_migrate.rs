@@ -20,7 +20,7 @@ use crate::crash_writes::{Known, assemble, check};
 
 const KILLS: usize = 6;
 /// A migration runs between these before the kill.
-const RUN_MS: std::ops::Range<u64> = 30..900;
+const RUN_MS: std::ops::Range<u64> = 20..450;
 /// Acts at the new place before the end.
 const PINS_AFTER: u64 = 20;
 const AFTER_LIMIT: Duration = Duration::from_secs(60);

@@ -357,32 +357,3 @@ async fn rows_are_read_back_as_they_are() {
     }
     assert!(target.check().await.expect_err("it is not empty").to_string().contains("rows in user_has_pins"));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_speed() {
-    let Some(leaving) = Leaving::start("speed").await else { return };
-    let storage = leaving.open().await;
-    for shard in [Shard(100), Shard(3_000), Shard(5), Shard(4_000)] {
-        let mut local = 0;
-        for _ in 0..50 {
-            let mut ids = Vec::new();
-            for _ in 0..500 {
-                ids.push(storage.new_id(shard, Kind::Pin).await.expect("an id"));
-            }
-            local += 1;
-            storage
-                .write(batch(shard, |b| {
-                    for id in &ids {
-                        b.create(*id, &a_pin("a pin with a title of some length")).map(Assoc::UserHasPins, user(shard), *id, local);
-                    }
-                    b
-                }))
-                .await
-                .expect("a write");
-        }
-    }
-    let started = std::time::Instant::now();
-    let report =
-        leaving.operator.migrate(&leaving.file(), MigrateOptions { server_runs: true, ..MigrateOptions::default() }).await.expect("x");
-    println!("SPEED {report:?} in {:?}", started.elapsed());
-}
