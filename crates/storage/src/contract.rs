@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::engine::faulty::{Faults, Faulty};
 use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
+use crate::engine::successor::Successor;
 use crate::{Batch, Storage};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
@@ -28,6 +29,7 @@ macro_rules! contract {
     ($($module:ident::$test:ident),* $(,)?) => {
         mod sqlite { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Sqlite)).await; })* }
         mod faulty { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Faulty)).await; })* }
+        mod successor { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::Successor)).await; })* }
         mod remote { $(#[tokio::test] async fn $test() { super::$module::$test(super::Place::new(super::Setup::RemoteSqlite)).await; })* }
         mod mysql {
             $(#[tokio::test] async fn $test() {
@@ -89,6 +91,8 @@ pub(crate) enum Setup {
     Sqlite,
     /// A decorator without faults.
     Faulty,
+    /// A decorator that has nowhere to go on.
+    Successor,
     /// A service on loopback over SQLite; every opening is a client of its own.
     RemoteSqlite,
     /// Two databases of a real server, which stand for two servers with half of the shards each.
@@ -136,6 +140,10 @@ impl Place {
         match self.setup {
             Setup::Sqlite => sqlite(),
             Setup::Faulty => Arc::new(Faulty::new(sqlite(), 1, Faults::default())),
+            Setup::Successor => {
+                let file = SqliteEngine::open(&self.path()).expect("an engine");
+                Successor::put_before(file, Default::default())
+            }
             Setup::Mysql => mysql(),
             Setup::RemoteSqlite | Setup::RemoteMysql => {
                 let engine = || if self.setup == Setup::RemoteSqlite { sqlite() } else { mysql() };

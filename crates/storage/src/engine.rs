@@ -20,6 +20,7 @@ pub(crate) mod mysql;
 pub(crate) mod remote;
 pub(crate) mod slots;
 pub(crate) mod sqlite;
+pub(crate) mod successor;
 
 /// One operation of a batch; see the methods of [`crate::Batch`] for what each does.
 #[derive(Clone, Debug)]

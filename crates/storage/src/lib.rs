@@ -51,8 +51,8 @@ pub use audit::{AuditEntry, AuditHead, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{
-    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet,
-    ReplicaStatus, ServerCapacity, ServerStatus,
+    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport,
+    MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerCapacity, ServerStatus,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

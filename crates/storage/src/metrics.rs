@@ -20,6 +20,7 @@ pub(crate) const TURNED_AWAY_TOTAL: &str = "storage_turned_away_total";
 pub(crate) const SERVER_UP: &str = "storage_server_up";
 pub(crate) const REPLICA_BEHIND_SECONDS: &str = "storage_replica_behind_seconds";
 pub(crate) const REPLICA_PASSED_OVER_TOTAL: &str = "storage_replica_passed_over_total";
+pub(crate) const SUCCESSIONS_TOTAL: &str = "storage_successions_total";
 
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[
@@ -38,6 +39,7 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric::gauge(SERVER_UP, "1 while a MySQL server of the map answers its keeper, by `server`; 0 while it does not."),
     Metric::gauge(REPLICA_BEHIND_SECONDS, "How far a replica is behind its primary, by `server`; -1 while nobody knows."),
+    Metric::counter(SUCCESSIONS_TOTAL, "Times that this process went on at the fleet to which its embedded store had moved: 0 or 1."),
     Metric::counter(REPLICA_PASSED_OVER_TOTAL, "Reads for which a replica was chosen and the primary asked in the end."),
     Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the storage service that its access list does not allow, by `caller` and `call`."),
     Metric::counter(REMOTE_CALLS_TOTAL, "Calls to storage services elsewhere, by `call`; each carries what was gathered."),

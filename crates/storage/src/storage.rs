@@ -13,6 +13,7 @@ use crate::batch::{Batch, Written};
 use crate::engine::mysql::MysqlEngine;
 use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
+use crate::engine::successor::Successor;
 use crate::engine::{Engine, Prepared};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
@@ -57,11 +58,10 @@ impl Storage {
     /// knows the map. `logins` says who this process is.
     pub async fn open(url: &str, logins: &Logins, clock: SharedClock) -> Result<Storage> {
         let engine: Arc<dyn Engine> = match url.split_once(':') {
-            Some(("mysql", place)) if !place.is_empty() => Arc::new(match place.strip_prefix("//") {
-                Some(address) => MysqlEngine::find(address, logins.database.clone()).await?,
-                None => MysqlEngine::open(Path::new(place), logins.database.clone()).await?,
-            }),
-            Some(("sqlite", path)) if !path.is_empty() => Arc::new(SqliteEngine::open(Path::new(path))?),
+            Some(("mysql", place)) if !place.is_empty() => Arc::new(MysqlEngine::open_url(url, logins.database.clone()).await?),
+            Some(("sqlite", path)) if !path.is_empty() => {
+                Successor::open(SqliteEngine::open(Path::new(path))?, logins.database.clone()).await?
+            }
             Some(("remote", addresses)) if !addresses.is_empty() => Arc::new(RemoteEngine::open(addresses, &logins.identity)?),
             _ => {
                 return Err(Error::Invalid(format!(

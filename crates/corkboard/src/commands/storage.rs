@@ -3,6 +3,7 @@
 mod capacity;
 mod failover;
 mod fleet;
+mod migrate;
 mod moves;
 mod progress;
 mod verify;
@@ -25,6 +26,8 @@ pub enum StorageCommand {
     Move(moves::MoveArgs),
     /// Puts a replica in the place of a primary that has died, or, with --planned, of one that is alive.
     Failover(failover::FailoverArgs),
+    /// Moves an embedded site (sqlite:) to a fleet while it runs. Can be killed and run again at any step.
+    Migrate(migrate::MigrateArgs),
     /// Moves the upper half of a server's shards to another one.
     Split(moves::SplitArgs),
     /// Compares everything that is stored twice and says what differs; can mend what is derived. Ends with 1 when something differs.
@@ -58,6 +61,7 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Status(args) => fleet::status(args, config).await,
         StorageCommand::Move(args) => moves::shift(args, config).await,
         StorageCommand::Failover(args) => failover::run(args, config).await,
+        StorageCommand::Migrate(args) => migrate::run(args, config).await,
         StorageCommand::Split(args) => moves::split(args, config).await,
         StorageCommand::Verify(args) => verify::verify(args, config).await,
         StorageCommand::Capacity(args) => capacity::capacity(args, config).await,

@@ -9,8 +9,8 @@
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
 //! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
-//! look at everything, inspect.rs what verification lists and mends,
-//! samples.rs how large servers are.
+//! look at everything, inspect.rs what verification lists and mends, samples.rs how large servers are, follow.rs what a process does whose site
+//! comes from an embedded store.
 //!
 //! Invariants
 //! - A write is held against the server's own list of shards, in its transaction: no row lands where it does not belong, whatever map
@@ -21,6 +21,7 @@
 mod ahead;
 mod check;
 mod cluster;
+mod follow;
 mod inspect;
 mod keeper;
 mod lane;
@@ -30,7 +31,7 @@ mod overlay;
 mod read;
 mod samples;
 mod schema;
-mod shape;
+pub(super) mod shape;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -55,8 +56,8 @@ use crate::shard_map::ShardMap;
 use crate::verify::{FINDINGS_MAX, Severity};
 
 pub use operations::{
-    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet,
-    ReplicaStatus, ServerCapacity, ServerStatus,
+    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport,
+    MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerCapacity, ServerStatus,
 };
 
 use cluster::{Cluster, Topology};

@@ -1,15 +1,19 @@
 //! The embedded engine: all shards in one SQLite file.
 //!
 //! schema.rs the tables and their statements, write.rs what a batch does, read.rs look-ups and lists, check.rs the look at
-//! everything, inspect.rs what verification lists and mends. Reads of few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
+//! everything, inspect.rs what verification lists and mends, migration.rs the way to a fleet of servers, with crc32.rs for its sums. Reads of
+//! few rows run on the calling thread, because they take microseconds; long ones on a blocking thread.
 
 mod check;
+mod crc32;
 mod inspect;
+pub(crate) mod migration;
 mod read;
 mod schema;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,6 +21,7 @@ use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use parking_lot::Mutex;
 use sqlite::{File, Options};
 
+use self::migration::Migration;
 use crate::audit::AuditRow;
 use crate::batch::Written;
 use crate::engine::inspection::{Inspection, ShardRange};
@@ -65,6 +70,36 @@ impl SqliteEngine {
         Ok(result?)
     }
 
+    /// Writes a batch that the caller keeps, so that it can be written elsewhere when the site has moved.
+    pub(crate) async fn write_shared(&self, batch: Arc<Prepared>) -> Result<Written> {
+        Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
+    }
+
+    /// Looks at everything that is stored, and not at what is done with it.
+    pub(crate) async fn check_rows(&self) -> Result<Vec<String>> {
+        self.read(false, check::check).await
+    }
+
+    /// Tells how far the site's migration to a fleet is.
+    pub(crate) fn migration(&self) -> Result<Migration> {
+        Ok(self.file.read_now(migration::migration)?)
+    }
+
+    /// Returns what this process has said of its way to the target.
+    pub(crate) fn announced(&self, process: i64) -> Result<Option<String>> {
+        Ok(self.file.read_now(|connection| migration::announced(connection, process))?)
+    }
+
+    /// Tells the migrating process that this one has ended.
+    pub(crate) async fn withdraw(&self, process: i64) -> Result<()> {
+        Ok(self.file.write(move |connection| migration::withdraw(connection, process)).await?)
+    }
+
+    /// Tells the migrating process whether this one could follow.
+    pub(crate) async fn announce(&self, process: i64, problem: String) -> Result<()> {
+        Ok(self.file.write(move |connection| migration::announce(connection, process, &problem)).await?)
+    }
+
     async fn table_rows(&self) -> Result<Vec<(String, u64)>> {
         if let Some(counted) = &*self.counted.lock()
             && counted.at.elapsed() < counted.took * COUNTING_SHARE
@@ -93,7 +128,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn write(&self, batch: Prepared) -> Result<Written> {
-        Ok(self.file.write_sized(batch.bytes, move |connection| write::apply(connection, &batch)).await?)
+        self.write_shared(Arc::new(batch)).await
     }
 
     async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {
@@ -176,7 +211,9 @@ impl Engine for SqliteEngine {
 
     async fn check(&self) -> Result<Vec<String>> {
         let findings = self.examine(ShardRange::ALL, FINDINGS_MAX).await?;
-        Ok(findings.iter().map(ToString::to_string).collect())
+        let mut findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        findings.extend(self.file.read_now(migration::unfinished)?);
+        Ok(findings)
     }
 
     fn inspection(&self) -> Option<&dyn Inspection> {

@@ -10,7 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use testkit::{
     picture, wait_for,
 };
 
-const PEOPLE: usize = 5;
+pub(super) const PEOPLE: usize = 5;
 const ROUNDS: usize = 4;
 /// Sets another number of rounds, to look for something rare.
 const ROUNDS_VARIABLE: &str = "CORKBOARD_CRASH_ROUNDS";
@@ -31,9 +31,9 @@ const FEEDS_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is known about everything that was tried, over all rounds.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     /// Acknowledged pins: by id, the board's index and the title.
-    pins: BTreeMap<String, (usize, String)>,
+    pub(super) pins: BTreeMap<String, (usize, String)>,
     deleted: BTreeSet<String>,
     /// Deletes without an answer.
     perhaps_deleted: BTreeSet<String>,
@@ -47,7 +47,7 @@ struct Known {
 }
 
 /// One thing that a person did, with its answer where there was one.
-enum Act {
+pub(super) enum Act {
     Pinned { title: String, id: Option<String> },
     Deleted { pin: String, is_sure: bool },
     Liked { pin: String },
@@ -55,8 +55,8 @@ enum Act {
     SignedUp { username: String },
 }
 
-struct Crew {
-    people: Vec<Person>,
+pub(super) struct Crew {
+    pub(super) people: Vec<Person>,
     boards: Vec<String>,
     /// A pin of each person that everybody may like, save and comment on; it is never deleted.
     shared: Vec<String>,
@@ -71,22 +71,10 @@ fn nothing_acknowledged_is_lost() -> anyhow::Result<()> {
     let rounds = std::env::var(ROUNDS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     for round in 0..rounds {
         let lasting = Duration::from_millis(ROUND_MS.start + random.below(ROUND_MS.end - ROUND_MS.start));
-        let seeds: Vec<u64> = (0..PEOPLE).map(|_| random.next_u64()).collect();
-        let workers: Vec<_> = (0..PEOPLE)
-            .map(|index| {
-                let worker = Worker { index, round, random: Random::new(seeds[index]), me: crew.people[index].clone() };
-                let (board, shared) = (crew.boards[index].clone(), crew.shared.clone());
-                thread::spawn(move || worker.work(&board, &shared))
-            })
-            .collect();
+        let workers = crew.set_to_work(round, &mut random);
         thread::sleep(lasting); // not a wait for a state: the moment of the kill is left to chance
         site.kill9();
-        let mut acts = 0;
-        for (index, worker) in workers.into_iter().enumerate() {
-            let done = worker.join().map_err(|_| anyhow::anyhow!("person {index} panicked"))??;
-            acts += done.len();
-            done.into_iter().for_each(|act| known.note(index, act));
-        }
+        let acts = known.note_all(workers)?;
         println!("round {round}: killed after {lasting:?} and {acts} acts");
         let ready = site.restart()?;
         println!("round {round}: ready again after {ready:?}");
@@ -103,7 +91,7 @@ fn nothing_acknowledged_is_lost() -> anyhow::Result<()> {
 }
 
 /// Makes people who all follow each other, each with a board and one pin.
-fn assemble(site: &Site, known: &mut Known) -> anyhow::Result<Crew> {
+pub(super) fn assemble(site: &Site, known: &mut Known) -> anyhow::Result<Crew> {
     let mut crew = Crew { people: Vec::new(), boards: Vec::new(), shared: Vec::new() };
     for index in 0..PEOPLE {
         let mut person = Person::create(site, &format!("person{index}"))?;
@@ -125,7 +113,30 @@ fn assemble(site: &Site, known: &mut Known) -> anyhow::Result<Crew> {
     Ok(crew)
 }
 
+impl Crew {
+    /// Lets everybody work until the site is gone.
+    pub(super) fn set_to_work(&self, round: usize, random: &mut Random) -> Vec<JoinHandle<anyhow::Result<Vec<Act>>>> {
+        let start = |index: usize| {
+            let worker = Worker { index, round, random: Random::new(random.next_u64()), me: self.people[index].clone() };
+            let (board, shared) = (self.boards[index].clone(), self.shared.clone());
+            thread::spawn(move || worker.work(&board, &shared))
+        };
+        (0..PEOPLE).map(start).collect()
+    }
+}
+
 impl Known {
+    /// Waits until everybody has stopped, and notes what they did; gives how much that was.
+    pub(super) fn note_all(&mut self, workers: Vec<JoinHandle<anyhow::Result<Vec<Act>>>>) -> anyhow::Result<usize> {
+        let mut acts = 0;
+        for (index, worker) in workers.into_iter().enumerate() {
+            let done = worker.join().map_err(|_| anyhow::anyhow!("person {index} panicked"))??;
+            acts += done.len();
+            done.into_iter().for_each(|act| self.note(index, act));
+        }
+        Ok(acts)
+    }
+
     fn note(&mut self, index: usize, act: Act) {
         match act {
             Act::Pinned { title, id } => {
@@ -225,7 +236,7 @@ fn acknowledged(answer: anyhow::Result<testkit::Response>) -> anyhow::Result<Opt
     }
 }
 
-fn check(site: &Site, crew: &mut Crew, known: &Known) -> anyhow::Result<()> {
+pub(super) fn check(site: &Site, crew: &mut Crew, known: &Known) -> anyhow::Result<()> {
     for index in 0..PEOPLE {
         check_board(crew, index, known)?;
         check_likes(crew, index, known)?;

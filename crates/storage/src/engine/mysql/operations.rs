@@ -1,13 +1,15 @@
 //! Operations on the fleet: what `corkboard storage …` does. Each says first what it would do, takes the fleet's lock, looks whether it
 //! can work, tells how far it is, and may be killed and run again at any step.
 //!
-//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; failover.rs a replica in its
+//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; migrate.rs an embedded site to
+//! the fleet; failover.rs a replica in its
 //! primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
 
 mod capacity;
 mod failover;
 mod init;
 mod lock;
+mod migrate;
 mod moves;
 mod status;
 mod verify;
@@ -25,6 +27,7 @@ use crate::shard_map::{ServerEntry, ShardMap};
 pub use capacity::{CapacityReport, ServerCapacity};
 pub use failover::{FailoverOptions, FailoverReport};
 pub use init::InitReport;
+pub use migrate::{MigrateOptions, MigrateReport, MigrateStop};
 pub use moves::{MoveReport, MoveStop};
 pub use status::{FleetStatus, ReplicaStatus, ServerStatus};
 

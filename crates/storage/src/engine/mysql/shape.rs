@@ -156,7 +156,8 @@ impl Cell {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// Returns about how many bytes it takes in a statement.
+    pub fn bytes(&self) -> usize {
         match self {
             Cell::Text(text) => text.len() + 2,
             _ => 12,

@@ -9,6 +9,7 @@
 //! audit                    id │ at │ actor │ act │ subjects │ data │ previous_hash │ hash      id = shard<<46 | 13<<36 | number
 //! idempotency              slot, key │ batch_hash │ answer │ created_at
 //! sequences                slot │ next                                        slots: see engine/slots.rs
+//! migration…               the site's way to a fleet of servers: see migration.rs
 //! ```
 //!
 //! A shard is a contiguous range of every primary key but the outbox's.
@@ -19,7 +20,8 @@ use std::sync::LazyLock;
 use model::{Assoc, Kind};
 
 /// The tables that don't follow from the vocabulary. Applied ones are never changed; a change is one more.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE mapping_counts (
         from_id INTEGER NOT NULL,
         assoc TEXT NOT NULL,
@@ -69,7 +71,26 @@ pub(super) const MIGRATIONS: &[&str] = &["
         slot INTEGER PRIMARY KEY,
         next INTEGER NOT NULL
     );
-"];
+",
+    "
+    CREATE TABLE migration (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        state TEXT NOT NULL,
+        token TEXT NOT NULL,
+        target TEXT NOT NULL
+    );
+    INSERT INTO migration (id, state, token, target) VALUES (1, 'none', '', '');
+    CREATE TABLE migration_changes (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        table_name TEXT NOT NULL,
+        row_key TEXT NOT NULL
+    );
+    CREATE TABLE migration_followers (
+        process INTEGER PRIMARY KEY,
+        problem TEXT NOT NULL
+    );
+",
+];
 
 /// Returns the statements that make the tables of every kind and association, where they are missing.
 pub(super) fn vocabulary_tables() -> String {

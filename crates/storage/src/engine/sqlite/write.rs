@@ -4,6 +4,7 @@ use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use sqlite::rusqlite::{Connection, OptionalExtension, params};
 use sqlite::{Error, Result};
 
+use super::migration::check_stays;
 use super::read;
 use super::schema::{mapping_sql, object_sql};
 use crate::audit::AuditRow;
@@ -15,6 +16,7 @@ use crate::row::Name;
 
 /// Reserves ids and returns the first.
 pub(super) fn reserve(connection: &Connection, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
+    check_stays(connection)?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO sequences (slot, next) VALUES (?1, 1 + ?2) ON CONFLICT DO UPDATE SET next = next + ?2 RETURNING next - ?2",
     )?;
@@ -24,6 +26,7 @@ pub(super) fn reserve(connection: &Connection, shard: Shard, kind: Kind, count: 
 
 /// Writes a batch.
 pub(super) fn apply(connection: &Connection, batch: &Prepared) -> Result<Written> {
+    check_stays(connection)?;
     apply::apply(&mut Rows(connection), batch)
 }
 
@@ -165,12 +168,14 @@ impl Tables for Rows<'_> {
 }
 
 pub(super) fn outbox_forget(connection: &Connection, positions: &[i64]) -> Result<()> {
+    check_stays(connection)?;
     let mut statement = connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
     positions.iter().try_for_each(|position| statement.execute([position]).map(drop))?;
     Ok(())
 }
 
 pub(super) fn sweep_idempotency(connection: &Connection, before: Timestamp) -> Result<u64> {
+    check_stays(connection)?;
     let removed = connection.prepare_cached("DELETE FROM idempotency WHERE created_at < ?1")?.execute([before.0])?;
     Ok(removed as u64)
 }

@@ -107,7 +107,7 @@ impl Operator {
     }
 
     /// Makes sure that the service's own login works, and says how to make it when it does not.
-    async fn check_site_login(&self, map: &ShardMap) -> Result<()> {
+    pub(super) async fn check_site_login(&self, map: &ShardMap) -> Result<()> {
         for entry in &map.servers {
             let server = super::server(&entry.primary, &self.site, Limits::default())?;
             if let Err(error) = server.query("SELECT epoch FROM shard_map WHERE id = 1").await {
