@@ -24,6 +24,7 @@
 
 mod access;
 mod audit;
+mod backup_store;
 mod batch;
 mod error;
 mod ids;
@@ -48,8 +49,10 @@ pub use access::{AccessList, Caller, Right};
 pub use audit::{AuditEntry, AuditRow};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
+pub use backup_store::{BackupStore, FolderStore};
 pub use engine::mysql::{
-    FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
+    ArchiveReport, BackupReport, BackupWish, FileEntry, FleetStatus, InitReport, ListedBackup, Manifest, MoveReport, MoveStop, MysqlEngine,
+    Operator, Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup, list_backups,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

@@ -49,7 +49,10 @@ use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 
-pub use operations::{FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus};
+pub use operations::{
+    ArchiveReport, BackupReport, BackupWish, FileEntry, FleetStatus, InitReport, ListedBackup, Manifest, MoveReport, MoveStop, Operator,
+    Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup, list_backups,
+};
 
 use cluster::{Cluster, Topology};
 use lane::{Done, Work};
