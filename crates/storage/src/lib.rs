@@ -47,12 +47,13 @@ mod contract;
 
 pub use access::{AccessList, Caller, Right};
 pub use audit::{AuditEntry, AuditRow};
+pub use backup_store::{BackupStore, FolderStore};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
-pub use backup_store::{BackupStore, FolderStore};
 pub use engine::mysql::{
     ArchiveReport, BackupReport, BackupWish, FileEntry, FleetStatus, InitReport, ListedBackup, Manifest, MoveReport, MoveStop, MysqlEngine,
-    Operator, Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup, list_backups,
+    Operator, Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup,
+    list_backups,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

@@ -1,7 +1,9 @@
 //! `corkboard storage`: what looks after the storage service and its fleet of database servers.
 
+mod backup;
 mod fleet;
 mod moves;
+mod objects;
 mod progress;
 
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ pub enum StorageCommand {
     Move(moves::MoveArgs),
     /// Moves the upper half of a server's shards to another one.
     Split(moves::SplitArgs),
+    /// Backs the fleet up, archives what changes, lists and checks backups.
+    Backup(backup::BackupArgs),
+    /// Restores a backup into an empty fleet, as it was then or at a later moment.
+    Restore(backup::RestoreArgs),
 }
 
 #[derive(Args)]
@@ -49,6 +55,8 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Status(args) => fleet::status(args, config).await,
         StorageCommand::Move(args) => moves::shift(args, config).await,
         StorageCommand::Split(args) => moves::split(args, config).await,
+        StorageCommand::Backup(args) => backup::backup(args, config).await,
+        StorageCommand::Restore(args) => backup::restore(args, config).await,
     }
 }
 

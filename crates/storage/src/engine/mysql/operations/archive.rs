@@ -241,7 +241,8 @@ async fn cut(connection: &mut Taken, name: &str) -> Result<Cut> {
         [since] => *since,
         _ => return Err(mixed(name)),
     };
-    let value = |index: usize| number(&sets, index)?.ok_or_else(|| Error::Corrupt(format!("Server {name} did not answer what it was asked.")));
+    let value =
+        |index: usize| number(&sets, index)?.ok_or_else(|| Error::Corrupt(format!("Server {name} did not answer what it was asked.")));
     Ok(Cut { now_ms: value(3)?, position: value(1)?, outbox_position: value(2)?, epoch, since })
 }
 

@@ -17,8 +17,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use model::id::SHARD_COUNT;
 
 use self::files::{FORMAT, FileEntry, Manifest, OUTBOX, ServerPart, manifest, manifest_name, pack, read_file, sum, to_json};
-use self::snapshot::Snapshot;
 pub(super) use self::snapshot::runs;
+use self::snapshot::{Snapshot, end_all};
 use super::super::shape::shapes;
 use super::{Operator, Progress};
 use crate::backup_store::BackupStore;
@@ -73,22 +73,25 @@ impl Operator {
         let at_ms = snapshots.iter().map(|snapshot| snapshot.at_ms).max().unwrap_or(0);
         let id = backup_id(at_ms)?;
         let changes_since = changes_since(&snapshots);
-        let steps = snapshots.iter().map(|snapshot| {
-            format!("{}: {} shards, read from {}", snapshot.name, snapshot.shards.len(), snapshot.read_from)
-        });
+        let steps = snapshots
+            .iter()
+            .map(|snapshot| format!("{}: {} shards, read from {}", snapshot.name, snapshot.shards.len(), snapshot.read_from));
         let mut report = BackupReport { id: id.clone(), changes_since, steps: steps.collect(), ..BackupReport::default() };
-        if wish.dry_run {
-            return Ok(report);
-        }
-        if store.get(&manifest_name(&id)).await?.is_some() {
-            return Err(Error::Conflict(format!("{} has a backup {id} already. Try again in a second.", store.place())));
+        let has_one = store.get(&manifest_name(&id)).await.map(|manifest| manifest.is_some());
+        if wish.dry_run || has_one != Ok(false) {
+            end_all(snapshots).await;
+            return match has_one? {
+                true => Err(Error::Conflict(format!("{} has a backup {id} already. Try again in a second.", store.place()))),
+                false => Ok(report),
+            };
         }
         self.progress.begin(&format!("backup {id}, rows"), None);
         let parts = snapshots.into_iter().map(|snapshot| snapshot.write(store, &id, self.progress.as_ref()));
         let mut servers: Vec<ServerPart> = stream::iter(parts).buffer_unordered(SERVERS_AT_ONCE).try_collect().await?;
         servers.sort_by(|a, b| a.name.cmp(&b.name));
         let tables = shapes().iter().map(|shape| (shape.name.to_owned(), shape.columns.iter().map(|c| (*c).to_owned()).collect()));
-        let manifest = Manifest { format: FORMAT, id: id.clone(), at_ms, first, last, changes_since, map, tables: tables.collect(), servers };
+        let manifest =
+            Manifest { format: FORMAT, id: id.clone(), at_ms, first, last, changes_since, map, tables: tables.collect(), servers };
         store.put(&manifest_name(&id), to_json(&manifest)?).await?;
         (report.rows, report.bytes) = (manifest.rows(), manifest.bytes());
         Ok(report)

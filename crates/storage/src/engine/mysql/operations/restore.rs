@@ -18,8 +18,8 @@ use mysql::Server;
 use self::replay::Replay;
 use super::super::shape::{Cell, Change, shape, shapes, statements};
 use super::backup::files::{FileEntry, Manifest, OUTBOX, instant, manifest, read_file};
-use super::moves::delete_rows;
 use super::backup::runs;
+use super::moves::delete_rows;
 use super::{Operator, entry, number};
 use crate::backup_store::BackupStore;
 use crate::engine::slots::sequence_slot;
@@ -250,7 +250,9 @@ impl Target<'_> {
             }
             let tables: Vec<String> = sets.get(2).into_iter().flatten().map(|row| row.string(0)).collect::<mysql::Result<_>>()?;
             if marked > 0 {
-                report.steps.push(format!("{name}: a restore of shards {first}–{last} was interrupted; it begins anew, and what it left is removed"));
+                report.steps.push(format!(
+                    "{name}: a restore of shards {first}–{last} was interrupted; it begins anew, and what it left is removed"
+                ));
             } else if !tables.is_empty() {
                 return Err(not_empty(name, first, last, &tables));
             }
@@ -298,7 +300,9 @@ impl Target<'_> {
         for statement in statements(changes) {
             // Not asked again when a connection breaks: a row that is there twice would not be told from one that is in two files.
             let mut connection = server.take().await?;
-            connection.query(&statement).await.map_err(|error| Error::Unavailable(format!("Server {name} did not take the rows: {error} Run it again; it begins anew.")))?;
+            connection.query(&statement).await.map_err(|error| {
+                Error::Unavailable(format!("Server {name} did not take the rows: {error} Run it again; it begins anew."))
+            })?;
             connection.put_back();
         }
         Ok(())
@@ -337,7 +341,9 @@ impl Target<'_> {
         if found == rows {
             return Ok(());
         }
-        Err(Error::Corrupt(format!("{rows} rows were read from the backup, and {found} are there. Run it again; nobody is let in until it is right.")))
+        Err(Error::Corrupt(format!(
+            "{rows} rows were read from the backup, and {found} are there. Run it again; nobody is let in until it is right."
+        )))
     }
 
     /// Moves the next ids on, of kinds that the backup has not seen yet too.
@@ -348,7 +354,10 @@ impl Target<'_> {
             let rows: Vec<String> = chunk.iter().map(|slot| format!("({slot},{})", 1 + IDS_LEFT_OUT)).collect();
             // Not asked again when a connection breaks: it would move on twice. A broken restore begins anew.
             let mut connection = server.take().await?;
-            let sql = format!("INSERT INTO sequences (slot, next) VALUES {} ON DUPLICATE KEY UPDATE next = next + {IDS_LEFT_OUT}", rows.join(","));
+            let sql = format!(
+                "INSERT INTO sequences (slot, next) VALUES {} ON DUPLICATE KEY UPDATE next = next + {IDS_LEFT_OUT}",
+                rows.join(",")
+            );
             connection.query(&sql).await?;
             connection.put_back();
         }

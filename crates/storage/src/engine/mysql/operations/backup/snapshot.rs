@@ -42,6 +42,7 @@ impl Operator {
         for shard in wish.first..=wish.last {
             let holders = snapshots.iter().filter(|snapshot| snapshot.shards.contains_key(&shard)).count();
             if holders != 1 {
+                end_all(snapshots).await;
                 return Err(Error::Unavailable(format!(
                     "Shard {shard} is held by {holders} servers: a move was interrupted, or a replica is behind one. Finish the move (`corkboard storage status` shows it) and try again; nothing was written."
                 )));
@@ -119,6 +120,14 @@ async fn open(name: &str, read_from: String, server: &Server, wish: &BackupWish)
     })
 }
 
+/// Ends snapshots that nothing is read from: an open one keeps the server from clearing up and from changing tables.
+pub(super) async fn end_all(snapshots: Vec<Snapshot>) {
+    for mut snapshot in snapshots {
+        // One that can't be told is gone with its connection.
+        let _ = snapshot.connection.query("ROLLBACK").await;
+    }
+}
+
 impl Snapshot {
     /// Writes everything into files.
     pub async fn write(mut self, store: &dyn BackupStore, id: &str, progress: &dyn Progress) -> Result<ServerPart> {
@@ -133,7 +142,9 @@ impl Snapshot {
                     let rows = sets.first().map_or(&[][..], Vec::as_slice);
                     for row in rows {
                         let cells = shape.decode(row)?;
-                        let Some(Cell::Int(key)) = cells.first() else { return Err(Error::Corrupt(format!("A row of {} has no key.", shape.name))) };
+                        let Some(Cell::Int(key)) = cells.first() else {
+                            return Err(Error::Corrupt(format!("A row of {} has no key.", shape.name)));
+                        };
                         writer.line(&to_json(&cells)?, (key >> shape.shift) as u16).await?;
                         after = Some(cells[..shape.key].to_vec());
                     }

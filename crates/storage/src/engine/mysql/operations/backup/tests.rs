@@ -12,7 +12,7 @@ use crate::contract::{START, a_pin, batch, event};
 use crate::engine::mysql::node::server;
 use crate::engine::mysql::shape::{Cell, shapes};
 use crate::engine::mysql::{MysqlEngine, Operator};
-use crate::{Batch, BackupReport, BackupStore, Error, FolderStore, Quiet, Storage, name_shard};
+use crate::{BackupReport, BackupStore, Batch, Error, FolderStore, Quiet, Storage, name_shard};
 
 /// A shard on the first of two servers, and one on the second.
 pub(in super::super) const SHARDS: [Shard; 2] = [Shard(100), Shard(3000)];

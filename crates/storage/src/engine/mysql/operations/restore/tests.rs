@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use model::{Assoc, Kind, NameKind, Pin, Shard};
+use model::{Assoc, Kind, NameKind, Pin};
 
 use super::super::backup::tests::{ALL, Contents, Kept, SHARDS, Writers, assert_same, fill, pin, tag, user, write_once, write_pin};
 use super::{IDS_LEFT_OUT, RestoreStop, RestoreWish};
@@ -66,7 +66,8 @@ async fn some_shards_come_back_alone() {
     let report = kept.operator.backup(&kept.store(), &part).await.expect("a backup");
     let Some(other) = Kept::start("some_shards_come_back_to", 2) else { return };
     for shards in [(0, 60), (60, 50), (0, 4095)] {
-        let error = other.operator.restore(&kept.store(), &RestoreWish { shards: Some(shards), ..wish(&report.id) }).await.expect_err("refused");
+        let error =
+            other.operator.restore(&kept.store(), &RestoreWish { shards: Some(shards), ..wish(&report.id) }).await.expect_err("refused");
         assert!(error.to_string().contains("has the shards 50–4000"), "{error}");
     }
     other.operator.restore(&kept.store(), &RestoreWish { shards: Some((2048, 4000)), ..wish(&report.id) }).await.expect("a restore");
