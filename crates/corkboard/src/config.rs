@@ -56,6 +56,8 @@ pub struct Storage {
     pub password: String,
     pub admin_user: String,
     pub admin_password: String,
+    pub replication_user: String,
+    pub replication_password: String,
 }
 
 impl Storage {
@@ -70,6 +72,12 @@ impl Storage {
             return self.login();
         }
         storage::Credentials { user: self.admin_user.clone(), password: self.admin_password.clone() }
+    }
+
+    /// Returns the login by which database servers follow each other, if one is set.
+    pub fn replication_login(&self) -> Option<storage::Credentials> {
+        let login = storage::Credentials { user: self.replication_user.clone(), password: self.replication_password.clone() };
+        (!login.user.is_empty()).then_some(login)
     }
 
     /// Tells whether storage runs in other processes.
@@ -236,6 +244,8 @@ impl Config {
             ("storage.password", hidden(&self.storage.password)),
             ("storage.admin_user", self.storage.admin_user.clone()),
             ("storage.admin_password", hidden(&self.storage.admin_password)),
+            ("storage.replication_user", self.storage.replication_user.clone()),
+            ("storage.replication_password", hidden(&self.storage.replication_password)),
             ("cache.url", hide_secret(&self.cache.url)),
             ("cache.mib", text(&self.cache.mib)),
             ("feeds.url", hide_secret(&self.feeds.url)),

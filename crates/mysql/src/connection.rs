@@ -107,6 +107,8 @@ impl Connection {
                 sets.push(rows);
             }
             if answer.is_empty() {
+                // The driver keeps an error of a later statement until it is asked once more.
+                answer.next().await.map_err(lost)?;
                 return Ok(sets);
             }
         }

@@ -41,8 +41,10 @@ impl Replication<'_> {
             sees_primary: text(columns.io) == "Yes",
             applies: text(columns.sql) == "Yes",
             primary: format!("{}:{}", text(columns.host), text(columns.port)),
-            has_caught_up: text(columns.read_file) == text(columns.applied_file)
-                && text(columns.read_position) == text(columns.applied_position),
+            // The second for a primary that died in the middle of a transaction: its rest never comes, and it was acknowledged to nobody.
+            has_caught_up: (text(columns.read_file) == text(columns.applied_file)
+                && text(columns.read_position) == text(columns.applied_position))
+                || text(columns.sql_state).contains("read all relay log"),
             error,
         }))
     }
@@ -78,23 +80,53 @@ impl Replication<'_> {
         self.0.query(&format!("SET GLOBAL read_only = {}", i32::from(read_only))).await.map(drop)
     }
 
-    /// Makes the server a replica of another one. Safe to repeat.
-    pub async fn follow(&self, host: &str, port: u16, login: &Credentials) -> Result<()> {
+    /// Lets commits wait until a replica has them, or no longer. A primary without a replica would wait for nobody; a replica must not wait
+    /// either, or it would never apply anything. MySQL needs its plugin for it: without that this is refused.
+    pub async fn set_semi_sync(&self, waits: bool) -> Result<()> {
+        let variable = match self.0.dialect().await? {
+            Dialect::MariaDb => "rpl_semi_sync_master_enabled",
+            Dialect::MySql => "rpl_semi_sync_source_enabled",
+        };
+        self.0.query(&format!("SET GLOBAL {variable} = {}", i32::from(waits))).await.map(drop)
+    }
+
+    /// Writes on this server alone, though it only reads: nothing of it is replicated.
+    pub async fn write_here(&self, sql: &str) -> Result<()> {
+        let lifted = match self.0.dialect().await? {
+            Dialect::MariaDb => "",
+            // What even administrators may not do there.
+            Dialect::MySql => "SET GLOBAL super_read_only = 0; ",
+        };
+        self.0.query(&format!("{lifted}SET SESSION sql_log_bin = 0; {sql}; SET SESSION sql_log_bin = 1")).await.map(drop)
+    }
+
+    /// Makes the server a replica of another one. A server that was one already keeps its login. Safe to repeat.
+    pub async fn follow(&self, host: &str, port: u16, login: Option<&Credentials>) -> Result<()> {
         let literal = |text: &str| {
             let mut sql = String::new();
             crate::quote(&mut sql, text);
             sql
         };
-        let (host, user, password) = (literal(host), literal(&login.user), literal(&login.password));
+        let host = literal(host);
         let sql = match self.0.dialect().await? {
-            Dialect::MariaDb => format!(
-                "SET GLOBAL read_only = 1; STOP SLAVE; CHANGE MASTER TO MASTER_HOST={host}, MASTER_PORT={port}, MASTER_USER={user}, \
-                 MASTER_PASSWORD={password}, MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=2; START SLAVE"
-            ),
-            Dialect::MySql => format!(
-                "SET GLOBAL super_read_only = 1; STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST={host}, SOURCE_PORT={port}, \
-                 SOURCE_USER={user}, SOURCE_PASSWORD={password}, SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=2; START REPLICA"
-            ),
+            Dialect::MariaDb => {
+                let login = login.map_or(String::new(), |login| {
+                    format!("MASTER_USER={}, MASTER_PASSWORD={}, ", literal(&login.user), literal(&login.password))
+                });
+                format!(
+                    "SET GLOBAL read_only = 1; STOP SLAVE; SET GLOBAL gtid_slave_pos = @@gtid_current_pos; CHANGE MASTER TO MASTER_HOST={host}, MASTER_PORT={port}, {login}\
+                     MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=2; START SLAVE"
+                )
+            }
+            Dialect::MySql => {
+                let login = login.map_or(String::new(), |login| {
+                    format!("SOURCE_USER={}, SOURCE_PASSWORD={}, ", literal(&login.user), literal(&login.password))
+                });
+                format!(
+                    "SET GLOBAL super_read_only = 1; STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST={host}, SOURCE_PORT={port}, {login}\
+                     SOURCE_AUTO_POSITION=1, SOURCE_CONNECT_RETRY=2; START REPLICA"
+                )
+            }
         };
         self.0.query(&sql).await.map(drop)
     }
@@ -108,6 +140,7 @@ struct Columns {
     port: &'static str,
     io_error: &'static str,
     sql_error: &'static str,
+    sql_state: &'static str,
     read_file: &'static str,
     read_position: &'static str,
     applied_file: &'static str,
@@ -121,6 +154,7 @@ const MARIADB_COLUMNS: Columns = Columns {
     port: "Master_Port",
     io_error: "Last_IO_Error",
     sql_error: "Last_SQL_Error",
+    sql_state: "Slave_SQL_Running_State",
     read_file: "Master_Log_File",
     read_position: "Read_Master_Log_Pos",
     applied_file: "Relay_Master_Log_File",
@@ -134,6 +168,7 @@ const MYSQL_COLUMNS: Columns = Columns {
     port: "Source_Port",
     io_error: "Last_IO_Error",
     sql_error: "Last_SQL_Error",
+    sql_state: "Replica_SQL_Running_State",
     read_file: "Source_Log_File",
     read_position: "Read_Source_Log_Pos",
     applied_file: "Relay_Source_Log_File",

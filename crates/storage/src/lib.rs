@@ -51,9 +51,12 @@ pub use backup_store::{BackupStore, FolderStore};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{
-    ArchiveReport, BackupReport, BackupWish, FileEntry, FleetStatus, InitReport, ListedBackup, Manifest, MoveReport, MoveStop, MysqlEngine,
-    Operator, Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup,
-    list_backups,
+    ArchiveReport, BackupReport, BackupWish, FileEntry, ListedBackup, Manifest, RestoreReport, RestoreStop, RestoreWish, ServerPart,
+    check_backup, list_backups,
+};
+pub use engine::mysql::{
+    FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus,
+    ServerStatus,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

@@ -137,11 +137,11 @@ fn deadline(metadata: &MetadataMap) -> Instant {
 
 impl Service {
     /// Finds out who calls. `None` when there is no access list.
-    fn identify(&self, metadata: &MetadataMap, call: &'static str) -> std::result::Result<Option<Caller>, Status> {
+    fn identify(&self, metadata: &MetadataMap, call: &'static str) -> std::result::Result<Option<&Caller>, Status> {
         let Some(access) = &self.access else { return Ok(None) };
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
         match access.identify(authorization) {
-            Ok(caller) => Ok(Some(caller.clone())),
+            Ok(caller) => Ok(Some(caller)),
             // The name that a stranger gives itself is no label: there is no end of them.
             Err(missing) => Err(Status::unauthenticated(refused("unknown", call, "", missing).to_string())),
         }
@@ -163,7 +163,7 @@ impl Face for Service {
             Ok(None) => self.storage.clone(),
             Err(error) => return Err(Status::invalid_argument(error.to_string())),
         };
-        Ok(Response::new(reads::answers(storage, caller.as_ref(), reads, deadline)))
+        Ok(Response::new(reads::answers(storage, caller, reads, deadline)))
     }
 
     async fn write(&self, request: Request<proto::WriteRequest>) -> std::result::Result<Response<Self::WriteStream>, Status> {
@@ -172,7 +172,7 @@ impl Face for Service {
         let proto::WriteRequest { client, writes } = request.into_inner();
         let running = FuturesUnordered::new();
         for (index, write) in writes.into_iter().enumerate() {
-            let intent = Intent::of(write, caller.as_ref());
+            let intent = Intent::of(write, caller);
             let (storage, watchers) = (self.storage.clone(), self.watchers.clone());
             running.push(async move {
                 let result = match intent {

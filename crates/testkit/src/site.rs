@@ -33,6 +33,7 @@ pub struct Site {
     binary: PathBuf,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
+    config: Option<PathBuf>,
     child: Option<Child>,
     base_url: String,
 }
@@ -55,7 +56,13 @@ impl Site {
         ensure!(binary.is_file(), "{} is not there; build it with: cargo build -p corkboard", binary.display());
         let folder = tempfile::Builder::new().prefix("corkboard-site-").tempdir()?;
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Ok(Site { binary: binary.to_owned(), folder, arguments, child: None, base_url: String::new() })
+        Ok(Site { binary: binary.to_owned(), folder, arguments, config: None, child: None, base_url: String::new() })
+    }
+
+    /// Gives the process and every command beside it a configuration file; for a site that was prepared and not yet started.
+    pub fn with_config(mut self, path: &Path) -> Site {
+        self.config = Some(path.to_owned());
+        self
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -81,6 +88,9 @@ impl Site {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--data").arg(self.data()).current_dir(self.folder.path()).stdin(Stdio::null());
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         command
     }
 

@@ -12,7 +12,6 @@ use anyhow::{Context, ensure};
 use discovery::{Endpoint, Member, Registry};
 use runtime::{Health, PartState, Shutdown, Supervisor, SystemClock};
 use storage::AccessList;
-use tokio::net::TcpListener;
 
 use super::serve::{DRAIN_TIME_MAX, bind, lock, wait_for_end};
 use crate::config::Config;

@@ -1,6 +1,7 @@
 //! `corkboard storage`: what looks after the storage service and its fleet of database servers.
 
 mod backup;
+mod failover;
 mod fleet;
 mod moves;
 mod objects;
@@ -22,6 +23,8 @@ pub enum StorageCommand {
     Status(fleet::StatusArgs),
     /// Moves shards to another server while the site runs. Can be killed and run again at any step.
     Move(moves::MoveArgs),
+    /// Puts a replica in the place of a primary that has died, or, with --planned, of one that is alive.
+    Failover(failover::FailoverArgs),
     /// Moves the upper half of a server's shards to another one.
     Split(moves::SplitArgs),
     /// Backs the fleet up, archives what changes, lists and checks backups.
@@ -54,6 +57,7 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Init(args) => fleet::init(args, config).await,
         StorageCommand::Status(args) => fleet::status(args, config).await,
         StorageCommand::Move(args) => moves::shift(args, config).await,
+        StorageCommand::Failover(args) => failover::run(args, config).await,
         StorageCommand::Split(args) => moves::split(args, config).await,
         StorageCommand::Backup(args) => backup::backup(args, config).await,
         StorageCommand::Restore(args) => backup::restore(args, config).await,

@@ -50,8 +50,11 @@ use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 
 pub use operations::{
-    ArchiveReport, BackupReport, BackupWish, FileEntry, FleetStatus, InitReport, ListedBackup, Manifest, MoveReport, MoveStop, Operator,
-    Progress, Quiet, ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerPart, ServerStatus, check_backup, list_backups,
+    ArchiveReport, BackupReport, BackupWish, FileEntry, ListedBackup, Manifest, RestoreReport, RestoreStop, RestoreWish, ServerPart,
+    check_backup, list_backups,
+};
+pub use operations::{
+    FailoverOptions, FailoverReport, FleetStatus, InitReport, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerStatus,
 };
 
 use cluster::{Cluster, Topology};

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn what_is_no_batch_is_refused() {
-        let cases: [(&str, fn(&mut proto::Batch)); 6] = [
+        type Change = fn(&mut proto::Batch);
+        let cases: [(&str, Change); 6] = [
             ("Shard 65536", |batch| batch.shard = 1 << 16),
             ("does not know", |batch| batch.ops[0].what = None),
             ("does not know", |batch| batch.conditions[0].what = None),

@@ -5,9 +5,11 @@
 //! crash_writes.rs    kill -9 while people write; nothing acknowledged is gone, nothing is there twice
 //! crash_import.rs    kill -9 while an import runs; run again, everything is there once
 //! live_import.rs     thousands of real pictures with their metadata go in whole
+//! split_storage.rs   storage in a process of its own, killed: the site says so and recovers, nothing acknowledged is gone
 //! ```
 
 mod commands;
 mod crash_import;
 mod crash_writes;
 mod live_import;
+mod split_storage;

@@ -90,7 +90,7 @@ fn servers(args: &InitArgs) -> anyhow::Result<Vec<ServerEntry>> {
         let number = servers.len() as u16 + 1;
         servers.push(ServerEntry { name, number, primary, replicas: Vec::new(), disk_gib: None });
     }
-    let mut find = |name: &str, flag: &str| -> anyhow::Result<usize> {
+    let find = |name: &str, flag: &str| -> anyhow::Result<usize> {
         servers.iter().position(|server| server.name == name).with_context(|| format!("--{flag} {name}=…: no --server has that name"))
     };
     let mut found = Vec::new();

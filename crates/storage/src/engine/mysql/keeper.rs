@@ -67,6 +67,10 @@ impl Keeper {
             }
             _ => {}
         }
+        // Whoever took its place is known to its replicas.
+        if self.was_sick && is_lease_round {
+            let _ = cluster.refresh().await;
+        }
         metrics::gauge!(names::SERVER_UP, "server" => node.entry.name.clone()).set(if self.was_sick { 0.0 } else { 1.0 });
     }
 

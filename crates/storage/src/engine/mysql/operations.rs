@@ -7,6 +7,7 @@
 
 mod archive;
 mod backup;
+mod failover;
 mod init;
 mod lock;
 mod moves;
@@ -26,6 +27,7 @@ use crate::shard_map::{ServerEntry, ShardMap};
 pub use archive::ArchiveReport;
 pub use backup::files::{FileEntry, Manifest, ServerPart};
 pub use backup::{BackupReport, BackupWish, ListedBackup, check_backup, list_backups};
+pub use failover::{FailoverOptions, FailoverReport};
 pub use init::InitReport;
 pub use moves::{MoveReport, MoveStop};
 pub use restore::{RestoreReport, RestoreStop, RestoreWish};
@@ -56,13 +58,20 @@ pub struct Operator {
     pub(super) file: PathBuf,
     pub(super) site: Credentials,
     pub(super) admin: Credentials,
+    /// The login by which replicas follow their primary, for a server that never did.
+    pub(super) replication: Option<Credentials>,
     pub(super) progress: Arc<dyn Progress>,
 }
 
 impl Operator {
     /// `site` is the login of the storage service, `admin` one that may replicate, promote and make tables.
     pub fn new(file: PathBuf, site: Credentials, admin: Credentials, progress: Arc<dyn Progress>) -> Operator {
-        Operator { file, site, admin, progress }
+        Operator { file, site, admin, replication: None, progress }
+    }
+
+    /// Gives the login by which a former primary follows the one that took its place.
+    pub fn with_replication(self, login: Credentials) -> Operator {
+        Operator { replication: Some(login), ..self }
     }
 
     /// Returns the newest map: that of the file, or a newer one that a server was told.

@@ -262,7 +262,8 @@ mod tests {
             let delta = Duration::from_millis(milliseconds.unsigned_abs());
             Some(if milliseconds < 0 { now - delta } else { now + delta })
         };
-        let cases: [(&[(usize, Option<Instant>)], Option<usize>, usize, &str); 8] = [
+        type Case<'a> = (&'a [(usize, Option<Instant>)], Option<usize>, usize, &'a str);
+        let cases: [Case<'_>; 8] = [
             (&[(3, None), (1, None), (2, None)], None, 1, "the least busy"),
             (&[(1, None), (1, None)], None, 0, "of equals the first"),
             (&[(0, at(50)), (9, None)], None, 1, "one that is left out is no choice"),

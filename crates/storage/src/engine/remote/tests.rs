@@ -35,11 +35,7 @@ impl Killable {
         let storage = Storage::with_engine(faults.clone(), place.clock.clone());
         let address = std::thread::scope(|scope| {
             let listen = async move {
-                // The port of a killed service may take a moment to be free.
-                let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-                socket.set_reuseaddr(true).expect("an option");
-                socket.bind(address).expect("the port");
-                let listener = socket.listen(64).expect("a listener");
+                let listener = tokio::time::timeout(Duration::from_secs(20), listen_on(address)).await.expect("the port");
                 let address = listener.local_addr().expect("an address");
                 tokio::spawn(crate::serve(listener, storage, None, std::future::pending()));
                 address
@@ -59,6 +55,20 @@ impl Killable {
 impl Drop for Killable {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Listens on an address; that of a killed service takes a moment to be free.
+async fn listen_on(address: SocketAddr) -> tokio::net::TcpListener {
+    loop {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("an option");
+        if socket.bind(address).is_ok()
+            && let Ok(listener) = socket.listen(64)
+        {
+            return listener;
+        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -308,7 +318,7 @@ async fn a_callers_deadline_ends_the_work() {
     let (mut service, request) = held.call(request, Some(patience));
     let mut answers = service.read(request).await.expect("a call").into_inner();
     let answer = answers.message().await.expect("a message").expect("an answer").answers.remove(0);
-    let super::read_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
+    let crate::wire::proto::read_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
     assert!(matches!(Error::from(error), Error::Unavailable(message) if message.contains("deadline")));
     faults.inject([delay]);
     let sweep = super::Intent::SweepIdempotency(super::proto::write::SweepIdempotency { before: 1 });
@@ -345,7 +355,8 @@ async fn others_commits_are_told_apart_from_ones_own() {
     changed(&mut others, "a commit beside the service").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread, so that the client begins to listen after the test does.
+#[tokio::test]
 async fn a_watch_begins_anew_and_says_so() {
     let place = Place::new(Setup::Sqlite);
     let mut service = Killable::start(&place);
