@@ -142,7 +142,9 @@ impl Operator {
         let map = self.map().await?;
         let mut report = ArchiveReport { through_ms: i64::MAX, ..ArchiveReport::default() };
         let mut failed = None;
-        for entry in &map.servers {
+        // Servers without shards come last: the others know since when changes are kept.
+        let (with, without): (Vec<_>, Vec<_>) = map.servers.iter().partition(|entry| map.ranges_of(&entry.name).next().is_some());
+        for entry in with.into_iter().chain(without) {
             match self.archive_server(store, entry, &mut report).await {
                 Ok(()) => {}
                 // The others' changes are no less worth keeping.

@@ -80,8 +80,9 @@ impl Replay {
         };
         let mut replay = Replay { until_ms, parts: Vec::new(), tenures: BTreeMap::new(), changes: 0 };
         progress.begin("reading archived changes, segments", None);
+        // One instant for all: a server that has given its shards away must not bring back what they were like then.
+        let from_ms = manifest.servers.iter().map(|part| part.changes_from_ms).min().unwrap_or(since);
         for server in &fleet.servers {
-            let from_ms = manifest.servers.iter().find(|part| part.name == *server).map_or(since, |part| part.changes_from_ms);
             replay.survey_server(target, folder(since, server), from_ms, progress).await?;
         }
         Ok(replay)

@@ -159,6 +159,29 @@ async fn a_chosen_moment_comes_back_wherever_the_shards_went() {
 }
 
 #[tokio::test]
+async fn what_a_server_had_before_the_backup_does_not_come_back() {
+    let Some(kept) = Kept::start("what_a_server_had_before", 2) else { return };
+    kept.operator.keep_changes(true, false).await.expect("on");
+    fill(&kept.open().await).await;
+    kept.operator.archive_changes(&kept.store()).await.expect("an archive");
+    kept.operator.move_shards(0, 2047, "db2", false, None).await.expect("a move");
+    go_on(&kept, 3).await;
+    let report = kept.backup().await;
+    go_on(&kept, 4).await;
+    let until_ms = Some(kept.operator.archive_changes(&kept.store()).await.expect("an archive").through_ms);
+    // As if everything before the backup had been long ago.
+    let name = format!("{}/manifest.json", report.id);
+    let bytes = kept.store().get(&name).await.expect("a read").expect("a manifest");
+    let mut manifest: crate::Manifest = serde_json::from_slice(&bytes).expect("a manifest");
+    assert_eq!(manifest.servers.len(), 1, "the first server has given all away");
+    manifest.servers[0].changes_from_ms = manifest.servers[0].at_ms;
+    kept.store().put(&name, serde_json::to_vec(&manifest).expect("JSON")).await.expect("a write");
+    let Some(other) = Kept::start("what_a_server_had_before_to", 2) else { return };
+    other.operator.restore(&kept.store(), &RestoreWish { until_ms, ..wish(&report.id) }).await.expect("a restore");
+    assert_same(&with_ids_back(other.contents(0, 4095).await), &kept.contents(0, 4095).await);
+}
+
+#[tokio::test]
 async fn moments_that_can_not_come_back_are_refused() {
     let Some(kept) = Kept::start("moments_refused", 2) else { return };
     fill(&kept.open().await).await;
