@@ -24,6 +24,7 @@
 
 mod access;
 mod audit;
+mod backup_store;
 mod batch;
 mod error;
 mod ids;
@@ -48,11 +49,13 @@ mod contract;
 
 pub use access::{AccessList, Caller, Right};
 pub use audit::{AuditEntry, AuditHead, AuditRow};
+pub use backup_store::{BackupStore, FolderStore};
 pub use batch::{Batch, Condition, Written};
 pub use engine::faulty::{Fault, Faults, Faulty};
 pub use engine::mysql::{
-    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport,
-    MoveStop, MysqlEngine, Operator, Progress, Quiet, ReplicaStatus, ServerCapacity, ServerStatus,
+    ArchiveReport, BackupReport, BackupWish, CapacityReport, FailoverOptions, FailoverReport, FileEntry, FleetStatus, InitReport,
+    ListedBackup, Manifest, MigrateOptions, MigrateReport, MigrateStop, MoveReport, MoveStop, MysqlEngine, Operator, Progress, Quiet,
+    ReplicaStatus, RestoreReport, RestoreStop, RestoreWish, ServerCapacity, ServerPart, ServerStatus, check_backup, list_backups,
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;

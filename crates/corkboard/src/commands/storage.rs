@@ -1,10 +1,12 @@
 //! `corkboard storage`: what looks after the storage service and its fleet of database servers.
 
+mod backup;
 mod capacity;
 mod failover;
 mod fleet;
 mod migrate;
 mod moves;
+mod objects;
 mod progress;
 mod verify;
 
@@ -34,6 +36,10 @@ pub enum StorageCommand {
     Verify(verify::VerifyArgs),
     /// Shows how large every server is, how fast it grows, the day it fills, and what to do before.
     Capacity(capacity::CapacityArgs),
+    /// Backs the fleet up, archives what changes, lists and checks backups.
+    Backup(backup::BackupArgs),
+    /// Restores a backup into an empty fleet, as it was then or at a later moment.
+    Restore(backup::RestoreArgs),
 }
 
 #[derive(Args)]
@@ -65,6 +71,8 @@ pub async fn run(command: &StorageCommand, config: &Config) -> anyhow::Result<Ex
         StorageCommand::Split(args) => moves::split(args, config).await,
         StorageCommand::Verify(args) => verify::verify(args, config).await,
         StorageCommand::Capacity(args) => capacity::capacity(args, config).await,
+        StorageCommand::Backup(args) => backup::backup(args, config).await,
+        StorageCommand::Restore(args) => backup::restore(args, config).await,
     }
 }
 

@@ -56,8 +56,9 @@ use crate::shard_map::ShardMap;
 use crate::verify::{FINDINGS_MAX, Severity};
 
 pub use operations::{
-    CapacityReport, FailoverOptions, FailoverReport, FleetStatus, InitReport, MigrateOptions, MigrateReport, MigrateStop, MoveReport,
-    MoveStop, Operator, Progress, Quiet, ReplicaStatus, ServerCapacity, ServerStatus,
+    ArchiveReport, BackupReport, BackupWish, CapacityReport, FailoverOptions, FailoverReport, FileEntry, FleetStatus, InitReport,
+    ListedBackup, Manifest, MigrateOptions, MigrateReport, MigrateStop, MoveReport, MoveStop, Operator, Progress, Quiet, ReplicaStatus,
+    RestoreReport, RestoreStop, RestoreWish, ServerCapacity, ServerPart, ServerStatus, check_backup, list_backups,
 };
 
 use cluster::{Cluster, Topology};

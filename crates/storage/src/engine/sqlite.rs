@@ -77,7 +77,8 @@ impl SqliteEngine {
 
     /// Looks at everything that is stored, and not at what is done with it.
     pub(crate) async fn check_rows(&self) -> Result<Vec<String>> {
-        self.read(false, check::check).await
+        let findings = self.examine(ShardRange::ALL, FINDINGS_MAX).await?;
+        Ok(findings.iter().map(ToString::to_string).collect())
     }
 
     /// Tells how far the site's migration to a fleet is.
@@ -210,8 +211,7 @@ impl Engine for SqliteEngine {
     }
 
     async fn check(&self) -> Result<Vec<String>> {
-        let findings = self.examine(ShardRange::ALL, FINDINGS_MAX).await?;
-        let mut findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let mut findings = self.check_rows().await?;
         findings.extend(self.file.read_now(migration::unfinished)?);
         Ok(findings)
     }

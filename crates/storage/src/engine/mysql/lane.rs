@@ -244,7 +244,7 @@ impl Lane {
     ) -> std::result::Result<String, Failure> {
         let now = now_ms();
         let mut sql = Vec::new();
-        sql.extend(record(rights, &changes, now).map_err(|error| Failure::Ended(Turned::Final(error)))?);
+        sql.extend(record(rights, &changes).map_err(|error| Failure::Ended(Turned::Final(error)))?);
         let changes: Vec<Change> = changes.into_iter().map(|(_, change)| change).collect();
         sql.extend(statements(&changes));
         sql.extend(events(overlay));
@@ -295,13 +295,14 @@ struct Right {
     state: String,
     other: String,
     is_frozen: bool,
-    records: bool,
+    /// Since when everything that changes is kept for recovery, in milliseconds since 1970; 0 when it is not.
+    records: i64,
 }
 
 impl Right {
     fn decode(row: &Row) -> mysql::Result<(u16, Right)> {
         let right =
-            Right { epoch: row.u64(1)?, state: row.string(2)?, other: row.string(3)?, is_frozen: row.bool(4)?, records: row.bool(5)? };
+            Right { epoch: row.u64(1)?, state: row.string(2)?, other: row.string(3)?, is_frozen: row.bool(4)?, records: row.i64(5)? };
         Ok((row.u64(0)? as u16, right))
     }
 }
@@ -375,15 +376,18 @@ fn decide(rights: &BTreeMap<u16, Right>, overlay: &mut Overlay, request: &Reques
 }
 
 /// Keeps what changed on shards that are being copied or whose changes are kept for recovery.
-fn record(rights: &BTreeMap<u16, Right>, changes: &[(Shard, Change)], now: i64) -> crate::Result<Vec<String>> {
-    let mut by_shard: BTreeMap<u16, Vec<Change>> = BTreeMap::new();
+fn record(rights: &BTreeMap<u16, Right>, changes: &[(Shard, Change)]) -> crate::Result<Vec<String>> {
+    let mut by_shard: BTreeMap<u16, (&Right, Vec<Change>)> = BTreeMap::new();
     for (shard, change) in changes {
-        if rights.get(&shard.0).is_some_and(|right| right.records || right.state != "owned") {
-            by_shard.entry(shard.0).or_default().push(change.clone());
+        if let Some(right) = rights.get(&shard.0).filter(|right| right.records != 0 || right.state != "owned") {
+            by_shard.entry(shard.0).or_insert_with(|| (right, Vec::new())).1.push(change.clone());
         }
     }
-    let line = |(shard, changes): (u16, Vec<Change>)| {
-        let mut sql = format!("INSERT INTO changes (shard, at_ms, changes) VALUES ({shard}, {now}, ");
+    let line = |(shard, (right, changes)): (u16, (&Right, Vec<Change>))| {
+        // By the server's clock, under the shard's lock: of one shard the instants are in the order of the commits.
+        let (epoch, records) = (right.epoch, right.records);
+        let mut sql =
+            format!("INSERT INTO changes (shard, epoch, records, at_ms, changes) VALUES ({shard}, {epoch}, {records}, {SERVER_NOW}, ");
         mysql::quote(&mut sql, &changes_to_json(&changes)?);
         Ok(sql + ")")
     };

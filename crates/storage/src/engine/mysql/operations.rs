@@ -1,16 +1,19 @@
 //! Operations on the fleet: what `corkboard storage …` does. Each says first what it would do, takes the fleet's lock, looks whether it
 //! can work, tells how far it is, and may be killed and run again at any step.
 //!
-//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; migrate.rs an embedded site to
-//! the fleet; failover.rs a replica in its
-//! primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
+//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; migrate.rs an embedded site to the
+//! fleet; failover.rs a replica in its primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs,
+//! archive.rs changes kept for recovery, restore.rs.
 
+mod archive;
+mod backup;
 mod capacity;
 mod failover;
 mod init;
 mod lock;
 mod migrate;
 mod moves;
+mod restore;
 mod status;
 mod verify;
 
@@ -24,11 +27,15 @@ use super::node::server;
 use crate::error::{Error, Result};
 use crate::shard_map::{ServerEntry, ShardMap};
 
+pub use archive::ArchiveReport;
+pub use backup::files::{FileEntry, Manifest, ServerPart};
+pub use backup::{BackupReport, BackupWish, ListedBackup, check_backup, list_backups};
 pub use capacity::{CapacityReport, ServerCapacity};
 pub use failover::{FailoverOptions, FailoverReport};
 pub use init::InitReport;
 pub use migrate::{MigrateOptions, MigrateReport, MigrateStop};
 pub use moves::{MoveReport, MoveStop};
+pub use restore::{RestoreReport, RestoreStop, RestoreWish};
 pub use status::{FleetStatus, ReplicaStatus, ServerStatus};
 
 /// What an operation tells while it works.
@@ -124,6 +131,12 @@ pub(super) async fn tell_map(server: &Server, map: &ShardMap) -> Result<()> {
         ))
         .await?;
     Ok(())
+}
+
+/// Returns the number in the first row of an answer.
+fn number(sets: &[Vec<mysql::Row>], index: usize) -> Result<Option<i64>> {
+    let row = sets.get(index).and_then(|rows| rows.first());
+    Ok(row.map(|row| row.optional(0, mysql::Row::i64)).transpose()?.flatten())
 }
 
 /// Finds a server of the map by its name.

@@ -7,7 +7,8 @@
 //! lease           at_ms │ until_ms │ semi_sync   whether this server may take writes; renewed every second, replicated with all else
 //! commits         writer, lane │ count           what tells processes of each other's commits
 //! shard_map       epoch │ promised │ map         the newest shard map that this server was told
-//! changes         position │ shard │ at_ms │ changes    what commits changed, while a shard is copied or point-in-time recovery is on
+//! changes         position │ shard │ epoch │ records │ at_ms │ changes    what commits changed, while a shard is copied or changes are kept
+//!                 for recovery; `records` is since when they are, 0 when they are not
 //! capacity_samples  at_ms │ row_count │ bytes
 //! ```
 
@@ -64,12 +65,12 @@ const FIXED: [&str; 11] = [
     "sequences (slot BIGINT NOT NULL PRIMARY KEY, next BIGINT NOT NULL)",
     "owned_shards (shard SMALLINT UNSIGNED NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, \
      state VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, other VARCHAR(64) NOT NULL DEFAULT '', \
-     frozen_until BIGINT NOT NULL DEFAULT 0, records TINYINT NOT NULL DEFAULT 0)",
+     frozen_until BIGINT NOT NULL DEFAULT 0, records BIGINT NOT NULL DEFAULT 0)",
     "lease (id TINYINT NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL, semi_sync TINYINT NOT NULL)",
     "commits (writer BIGINT NOT NULL, lane SMALLINT NOT NULL, count BIGINT NOT NULL, at_ms BIGINT NOT NULL, PRIMARY KEY (writer, lane))",
     "shard_map (id TINYINT NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, promised BIGINT NOT NULL DEFAULT 0, map MEDIUMTEXT NOT NULL)",
-    "changes (position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, shard SMALLINT UNSIGNED NOT NULL, at_ms BIGINT NOT NULL, \
-     changes LONGTEXT NOT NULL, KEY by_shard (shard, position), KEY by_at (at_ms))",
+    "changes (position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, shard SMALLINT UNSIGNED NOT NULL, epoch BIGINT NOT NULL DEFAULT 0, \
+     records BIGINT NOT NULL DEFAULT 0, at_ms BIGINT NOT NULL, changes LONGTEXT NOT NULL, KEY by_shard (shard, position), KEY by_at (at_ms))",
 ];
 
 /// Tables that hold measurements and nothing of anybody's.

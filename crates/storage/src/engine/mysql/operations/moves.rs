@@ -269,12 +269,21 @@ impl Operator {
             )));
         }
         delete_rows(&stretch.target, *first, *last, self).await?;
-        let rows: Vec<String> = (*first..=*last).map(|shard| format!("({shard},{epoch},'arriving','{}')", stretch.source_name)).collect();
+        // Whether changes are kept for recovery goes along with the shard.
+        let kept = stretch.source.query(&format!("SELECT shard, records FROM owned_shards WHERE shard BETWEEN {first} AND {last}")).await?;
+        let row = |row: &mysql::Row| Ok(format!("({},{epoch},'arriving','{}',{})", row.u64(0)?, stretch.source_name, row.i64(1)?));
+        let rows: Vec<String> = kept.iter().flatten().map(row).collect::<Result<_>>()?;
+        if rows.len() != usize::from(last - first) + 1 {
+            return Err(Error::Corrupt(format!(
+                "Server {} does not list all of the shards {first}–{last}, though the map says so. `corkboard storage verify` looks closer.",
+                stretch.source_name
+            )));
+        }
         stretch
             .target
             .query(&format!(
-                "INSERT INTO owned_shards (shard, epoch, state, other) VALUES {} \
-                 ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), state = VALUES(state), other = VALUES(other), frozen_until = 0",
+                "INSERT INTO owned_shards (shard, epoch, state, other, records) VALUES {} ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), \
+                 state = VALUES(state), other = VALUES(other), records = VALUES(records), frozen_until = 0",
                 rows.join(",")
             ))
             .await?;

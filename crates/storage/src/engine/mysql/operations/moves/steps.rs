@@ -170,7 +170,7 @@ pub(in super::super) async fn delete_rows(server: &Server, first: u16, last: u16
 pub(in super::super) async fn forget_changes(server: &Server, first: u16, last: u16) -> Result<()> {
     let sql = format!(
         "DELETE FROM changes WHERE shard BETWEEN {first} AND {last} AND NOT EXISTS \
-         (SELECT 1 FROM owned_shards o WHERE o.shard BETWEEN {first} AND {last} AND o.records = 1)"
+         (SELECT 1 FROM owned_shards o WHERE o.shard BETWEEN {first} AND {last} AND o.records <> 0)"
     );
     server.query(&sql).await?;
     Ok(())
