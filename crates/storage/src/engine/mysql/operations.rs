@@ -1,13 +1,14 @@
 //! Operations on the fleet: what `corkboard storage …` does. Each says first what it would do, takes the fleet's lock, looks whether it
 //! can work, tells how far it is, and may be killed and run again at any step.
 //!
-//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; failover.rs a replica in its
-//! primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
+//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; settle.rs what an interrupted
+//! move left; failover.rs a replica in its primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs and restore.rs.
 
 mod failover;
 mod init;
 mod lock;
 mod moves;
+mod settle;
 mod status;
 
 use std::path::PathBuf;

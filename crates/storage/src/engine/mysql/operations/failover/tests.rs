@@ -112,7 +112,7 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     assert!(alive.to_string().contains("it is alive"), "{alive}");
     pair.primary.kill9();
     let planned = pair.operator.failover("a", &FailoverOptions { dry_run: true, ..FailoverOptions::default() }).await.expect("a plan");
-    assert_eq!((planned.promoted, planned.epoch), (None, 2));
+    assert_eq!((planned.promoted, planned.epoch), (None, 3));
     let report = pair.operator.failover("a", &FailoverOptions::default()).await.expect("a failover");
     assert_eq!(report.promoted, Some(format!("{}/corkboard", pair.to_replica.address())));
     let before = done.load(Ordering::Relaxed);
