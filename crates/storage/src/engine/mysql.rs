@@ -57,8 +57,10 @@ use cluster::{Cluster, Topology};
 use lane::{Done, Work};
 use node::{Node, Process, SEEN_WAIT};
 
-/// Attempts at a read whose shard has gone to another server meanwhile.
-const READ_ATTEMPTS: usize = 4;
+/// Attempts at a read whose shard has gone to another server meanwhile, or whose server waits for a new lease: more than a second in all.
+const READ_ATTEMPTS: u32 = 8;
+/// The pause before the third attempt; it doubles. The second one, which knows the newest map, comes at once.
+const READ_PAUSE: Duration = Duration::from_millis(10);
 /// Bits of an outbox position below the server's number.
 const POSITION_BITS: u32 = 48;
 /// Lists of one call that one round trip asks for.
@@ -134,14 +136,15 @@ impl MysqlEngine {
 
     /// Asks one server, and believes the answer if it has all of `shards` (still).
     async fn ask(&self, node: &Node, shards: &[Shard], statements: &[String]) -> Result<Option<Vec<Vec<Answer>>>> {
-        let sql = format!("{};{}", statements.join(";"), read::held_sql(shards));
         let (server, seen) = node.reader(&self.freshness);
         let is_replica = !std::ptr::eq(server, &node.primary);
+        let sql_for = |is_primary| format!("{};{}", statements.join(";"), read::held_sql(shards, is_primary));
+        let sql = sql_for(!is_replica);
         let mut sets = match (is_replica, self.ask_replica(server, seen, &sql).await) {
             (true, Ok(Some(sets))) => sets,
             (true, _) => {
                 metrics::counter!(names::REPLICA_PASSED_OVER_TOTAL).increment(1);
-                node.primary.query(&sql).await?
+                node.primary.query(&sql_for(true)).await?
             }
             (false, result) => result?.unwrap_or_default(),
         };
@@ -158,16 +161,25 @@ impl MysqlEngine {
         Ok((waited.first().map(|row| row.i64(0)).transpose()? == Some(0)).then_some(sets))
     }
 
+    /// Looks for the newest map before another attempt at a read; waits a little if that alone did not help.
+    async fn look_anew(&self, attempt: u32) -> Result<()> {
+        self.cluster.refresh().await?;
+        if attempt > 0 {
+            tokio::time::sleep(READ_PAUSE * (1 << (attempt - 1))).await;
+        }
+        Ok(())
+    }
+
     /// Reads from the server of one shard.
     async fn read<T>(&self, shard: Shard, statement: String, decode: impl Fn(&[Answer]) -> Result<T>) -> Result<T> {
         let statements = [statement];
-        for _ in 0..READ_ATTEMPTS {
+        for attempt in 0..READ_ATTEMPTS {
             let topology = self.cluster.topology()?;
             let node = node_of(&topology, shard)?;
             if let Some(sets) = self.ask(node, &[shard], &statements).await? {
                 return decode(sets.first().map_or(&[], Vec::as_slice));
             }
-            self.cluster.refresh().await?;
+            self.look_anew(attempt).await?;
         }
         Err(nobody_has(shard))
     }
@@ -182,7 +194,7 @@ impl MysqlEngine {
     ) -> Result<()> {
         // Ids come from addresses that anybody can type: what is on a shard that does not exist never was.
         let mut left: Vec<usize> = (0..shards.len()).filter(|place| shards[*place].0 < SHARD_COUNT).collect();
-        for _ in 0..READ_ATTEMPTS {
+        for attempt in 0..READ_ATTEMPTS {
             let topology = self.cluster.topology()?;
             let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
             for place in &left {
@@ -204,7 +216,7 @@ impl MysqlEngine {
             }
             match left.first() {
                 None => return Ok(()),
-                Some(_) => self.cluster.refresh().await?,
+                Some(_) => self.look_anew(attempt).await?,
             }
         }
         Err(nobody_has(shards[left[0]]))
@@ -232,12 +244,13 @@ impl MysqlEngine {
         Err(Error::Unavailable("Shards are being moved just now; try again.".to_owned()))
     }
 
-    /// Runs a statement on every primary until it changes nothing any more; returns how much it changed.
+    /// Runs a statement with a WHERE on every primary that may write, until it changes nothing any more; returns how much it changed.
     async fn everywhere(&self, statement: &str) -> Result<u64> {
         let mut changed = 0;
         for node in self.cluster.topology()?.nodes.values() {
             loop {
-                let sets = node.primary.query(&format!("{statement} LIMIT {SWEEP_ROWS}; SELECT ROW_COUNT()")).await?;
+                let sql = format!("{statement} AND {} LIMIT {SWEEP_ROWS}; SELECT ROW_COUNT()", read::leased());
+                let sets = node.primary.query(&sql).await?;
                 let rows = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
                 changed += rows;
                 if rows < SWEEP_ROWS {
@@ -274,7 +287,7 @@ fn node_of(topology: &Topology, shard: Shard) -> Result<&Arc<Node>> {
 
 fn nobody_has(shard: Shard) -> Error {
     Error::Unavailable(format!(
-        "No server answers for shard {}: it is on its way from one to another, or the shard map is wrong. `corkboard storage status` tells.",
+        "No server answers for shard {}: it is on its way from one to another, its server has lost its lease, or the shard map is wrong. `corkboard storage status` tells.",
         shard.0
     ))
 }
@@ -386,7 +399,8 @@ impl Engine for MysqlEngine {
 
     async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>> {
         let topology = self.cluster.topology()?;
-        let sql = format!("SELECT position, event FROM outbox ORDER BY position LIMIT {limit}");
+        // A primary that came back after it was replaced may hold events of writes that its successor never saw.
+        let sql = format!("SELECT position, event FROM outbox WHERE {} ORDER BY position LIMIT {limit}", read::leased());
         let asks = topology.nodes.values().map(|node| async { Ok::<_, Error>((node.entry.number, node.primary.query(&sql).await)) });
         let mut answers = try_join_all(asks).await?;
         answers.sort_by_key(|(number, _)| *number);
@@ -423,7 +437,8 @@ impl Engine for MysqlEngine {
         for (number, positions) in by_server {
             let Some(node) = topology.nodes.values().find(|node| node.entry.number == number) else { continue };
             for chunk in positions.chunks(SWEEP_ROWS as usize) {
-                node.primary.query(&format!("DELETE FROM outbox WHERE position IN ({})", mysql::list(chunk))).await?;
+                let sql = format!("DELETE FROM outbox WHERE position IN ({}) AND {}", mysql::list(chunk), read::leased());
+                node.primary.query(&sql).await?;
             }
         }
         Ok(())

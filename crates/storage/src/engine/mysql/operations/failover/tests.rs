@@ -134,6 +134,9 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     pair.primary.restart().expect("a restart");
     let old = MysqlEngine::start(old_map(&pair), site(), None).expect("a process with the old map");
     let old = Storage::with_engine(Arc::new(old), runtime::SystemClock::shared());
+    // Not what the old primary remembers: it does not have the last of them.
+    let newest = pin(acknowledged.iter().copied().max().expect("writes"));
+    assert!(old.get::<Pin>(newest).await.expect("a read").is_some(), "a primary without a lease was believed");
     old.write(write_pin(900_000)).await.expect("it hears of the new primary");
     assert_eq!(pair.primary.admin().value("SELECT COUNT(*) FROM corkboard.pins WHERE id & 68719476735 = 900000").expect("a count"), "0");
     assert!(storage.get::<Pin>(pin(900_000)).await.expect("a read").is_some());
