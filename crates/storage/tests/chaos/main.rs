@@ -99,7 +99,7 @@ fn run(schedule: &Schedule, fleet: &Fleet, history: &Arc<History>, least: Durati
         let ended = ended.with_context(|| format!("a writer did not come to its end within {} s", FINISH_LIMIT.as_secs()))?;
         ended.into_iter().collect::<Result<Vec<()>, _>>().context("a writer or reader panicked")?;
         history.note(format!("writers and readers ended after {:?}", started.elapsed()));
-        check::check(fleet, &workload, &taken, &old_position).await
+        check::check(fleet, &workload, &taken, old_position.as_deref()).await
     })?;
     history.note("checked");
     Ok(())

@@ -3,6 +3,7 @@
 //! What is promised has limits, and the nemesis keeps within them: of a primary and its replica one may die for good, not both. A replica
 //! that is killed forgets what it has received and not yet applied, so that it must be back before its primary dies for good.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Nemesis<'a> {
     pub schedule: &'a Schedule,
     /// The operations have ended; the other lanes end as well.
     is_over: AtomicBool,
+    /// The first primary of `a` is lost, by death or by standing still.
+    is_lost: AtomicBool,
     /// A replica has taken its place.
     is_replaced: AtomicBool,
 }
@@ -34,11 +37,12 @@ pub struct Nemesis<'a> {
 impl<'a> Nemesis<'a> {
     pub fn new(fleet: &'a Fleet, history: &'a History, schedule: &'a Schedule) -> Nemesis<'a> {
         let off = || AtomicBool::new(false);
-        Nemesis { fleet, history, schedule, is_over: off(), is_replaced: off() }
+        Nemesis { fleet, history, schedule, is_over: off(), is_lost: off(), is_replaced: off() }
     }
 
-    /// Runs all lanes for at least `least`, and mends everything at the end. Returns where the old primary's own history ended.
-    pub fn run(&self, least: Duration) -> anyhow::Result<String> {
+    /// Runs all lanes for at least `least`, and mends everything at the end. Returns where the old primary's own history ended,
+    /// if it died.
+    pub fn run(&self, least: Duration) -> anyhow::Result<Option<String>> {
         let started = Instant::now();
         let old_position = std::thread::scope(|scope| {
             let lanes = [&self.schedule.processes, &self.schedule.servers].map(|steps| scope.spawn(|| self.lane(steps)));
@@ -91,7 +95,7 @@ impl<'a> Nemesis<'a> {
             }
             Act::KillServer { role, down_ms } => self.kill_server(*role, *down_ms)?,
             Act::FreezeServer { role, ms } => {
-                let Some(mut server) = self.fleet.server(*role).filter(|server| server.pid().is_some()) else { return Ok(()) };
+                let Some(mut server) = self.present(*role) else { return Ok(()) };
                 server.freeze()?;
                 self.rest(*ms);
                 server.thaw()?;
@@ -107,9 +111,16 @@ impl<'a> Nemesis<'a> {
         Ok(())
     }
 
+    /// `None` for a server that this run does not have, and for the primary that was lost: only its own act brings that one back.
+    fn present(&self, role: Role) -> Option<MutexGuard<'a, Server>> {
+        let server = self.fleet.server(role)?;
+        let is_lost = role == Role::A && self.is_lost.load(Ordering::SeqCst);
+        (!is_lost && server.pid().is_some()).then_some(server)
+    }
+
     /// Kills a server and starts it again on the same data.
     fn kill_server(&self, role: Role, down_ms: u64) -> anyhow::Result<()> {
-        let Some(mut server) = self.fleet.server(role).filter(|server| server.pid().is_some()) else { return Ok(()) };
+        let Some(mut server) = self.present(role) else { return Ok(()) };
         server.kill9();
         self.rest(down_ms);
         server.restart()?;
@@ -131,9 +142,9 @@ impl<'a> Nemesis<'a> {
         })
     }
 
-    /// Runs the operations. Returns where the history of the old primary ended when it came back.
-    fn operations(&self) -> anyhow::Result<String> {
-        let mut position = String::new();
+    /// Runs the operations. Returns where the history of the old primary ended when it came back from its death.
+    fn operations(&self) -> anyhow::Result<Option<String>> {
+        let mut position = None;
         let mut replica = None;
         for step in &self.schedule.operations {
             self.rest(step.rest_ms);
@@ -147,11 +158,17 @@ impl<'a> Nemesis<'a> {
                     let arguments = ["storage", "move", "--shards", &shards, "--to", to];
                     self.fleet.operate(&arguments, Some(Duration::from_millis(*after_ms)), self.history)?;
                 }
-                Act::KillPrimaryForGood => {
+                end @ (Act::KillPrimaryForGood | Act::FreezePrimaryForGood) => {
                     // Held until the replica has taken the place: two deaths are more than is promised.
                     let held = self.fleet.server(Role::ReplicaOfA).context("no replica of a")?;
                     self.wait_for_replication(Role::ReplicaOfA, &held)?;
-                    self.fleet.server(Role::A).context("no a")?.kill9();
+                    let mut primary = self.fleet.server(Role::A).context("no a")?;
+                    self.is_lost.store(true, Ordering::SeqCst);
+                    if matches!(end, Act::KillPrimaryForGood) {
+                        primary.kill9()
+                    } else {
+                        primary.freeze()?
+                    }
                     replica = Some(held);
                 }
                 Act::Failover { kills_ms } => {
@@ -163,8 +180,13 @@ impl<'a> Nemesis<'a> {
                 }
                 Act::ReviveOldPrimary => {
                     let mut old = self.fleet.server(Role::A).context("no a")?;
-                    old.restart()?;
-                    position = old.position()?;
+                    // One that stood still ends what was on its way: written, and acknowledged to nobody.
+                    if old.pid().is_some() {
+                        old.thaw()?;
+                    } else {
+                        old.restart()?;
+                        position = Some(old.position()?);
+                    }
                 }
                 other => anyhow::bail!("{other:?} is no operation"),
             }

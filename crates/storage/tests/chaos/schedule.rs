@@ -78,10 +78,12 @@ pub enum Act {
         after_ms: u64,
     },
     KillPrimaryForGood,
+    /// It stands still instead, with everything on its way, until it is brought back.
+    FreezePrimaryForGood,
     Failover {
         kills_ms: Vec<u64>,
     },
-    /// The old primary of `a` comes back as it was when it died.
+    /// The old primary of `a` comes back as it was when it died, or stood still.
     ReviveOldPrimary,
 }
 
@@ -162,7 +164,8 @@ fn operations(random: &mut Random, seconds: u64) -> Vec<Step> {
         let (first, last, to) = stretch(random);
         steps.push(Step { rest_ms: between(random, 0, 500), act: Act::LeaveMove { first, last, to, after_ms: between(random, 20, 700) } });
     }
-    steps.push(Step { rest_ms: between(random, 0, 700), act: Act::KillPrimaryForGood });
+    let end = if random.below(3) == 0 { Act::FreezePrimaryForGood } else { Act::KillPrimaryForGood };
+    steps.push(Step { rest_ms: between(random, 0, 700), act: end });
     let kills_ms = (0..random.below(4)).map(|_| between(random, 50, 9_500)).collect();
     steps.push(Step { rest_ms: 0, act: Act::Failover { kills_ms } });
     let revive = Step { rest_ms: between(random, 0, 400), act: Act::ReviveOldPrimary };
