@@ -26,12 +26,8 @@ pub async fn check(fleet: &Fleet, workload: &Workload, taken: &Taken, old_positi
     let storage = fleet.open_direct().await?;
     verify(&storage, workload).await?;
     rights(fleet, workload)?;
-    // What it writes after it was replaced nobody would ever see.
-    let old = fleet.server(Role::A).map(|server| server.position()).transpose()?.unwrap_or_default();
-    if let Some(old_position) = old_position
-        && old != old_position
-    {
-        workload.history.find(format!("the old primary of a was written to after it was replaced: it was at {old_position}, now at {old}"));
+    if let Some(old_position) = old_position {
+        old_primary(fleet, workload, old_position)?;
     }
     outbox_of(fleet, taken)?;
     let taken = taken.all();
@@ -73,6 +69,19 @@ fn rights(fleet: &Fleet, workload: &Workload) -> anyhow::Result<()> {
     }
     if owners.len() != usize::from(SHARD_COUNT) {
         workload.history.find(format!("{} shards have an owner, there are {SHARD_COUNT}", owners.len()));
+    }
+    Ok(())
+}
+
+/// Nothing was written to the old primary after it came back: nobody would ever see it.
+fn old_primary(fleet: &Fleet, workload: &Workload, position: &str) -> anyhow::Result<()> {
+    let Some(old) = fleet.server(Role::A) else { return Ok(()) };
+    let now = old.position()?;
+    if now != position {
+        let writes = engine::last_writes(&old)?;
+        workload
+            .history
+            .find(format!("the old primary of a was at {position} when it came back and is at {now}; its last events: {writes}"));
     }
     Ok(())
 }

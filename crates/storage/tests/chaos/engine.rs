@@ -7,6 +7,8 @@ const UNSHARDED: &str = "'outbox','owned_shards','lease','commits','shard_map','
 /// Bits of the first column of a primary key below the shard; sequences have fewer.
 const SHIFT: &str = "46";
 const SEQUENCES_SHIFT: &str = "10";
+/// Events of a server's log that a finding shows.
+const EVENTS_SHOWN: usize = 12;
 const OWNED: &str = "('owned','copying','frozen')";
 
 /// The shards that a server owns, and those that are on their way.
@@ -58,4 +60,12 @@ pub fn strays(server: &Server) -> anyhow::Result<Vec<String>> {
 pub fn outbox(server: &Server) -> anyhow::Result<Vec<(i64, String)>> {
     let rows = server.sql("SELECT position, id FROM corkboard.outbox")?;
     rows.into_iter().map(|row| Ok((row[0].parse()?, row[1].clone()))).collect()
+}
+
+/// Returns the last statements that a server has written itself, from its log of changes: who wrote where nobody should have.
+pub fn last_writes(server: &Server) -> anyhow::Result<String> {
+    let file = server.sql("SHOW MASTER STATUS")?.first().and_then(|row| row.first().cloned()).unwrap_or_default();
+    let events = server.sql(&format!("SHOW BINLOG EVENTS IN '{file}'"))?;
+    let said: Vec<String> = events.iter().map(|event| event[event.len() - 1].chars().take(300).collect()).collect();
+    Ok(said[said.len().saturating_sub(EVENTS_SHOWN)..].join(" | "))
 }
