@@ -137,7 +137,12 @@ async fn renew(primary: &Server) -> Result<bool> {
 
 /// Opens a primary whose lease has run out, after everybody was asked who could have taken its place.
 pub(super) async fn reopen(cluster: &Arc<Cluster>, node: &Node) -> Result<()> {
-    let epoch = cluster.map().epoch;
+    // The map by which this node is the server's primary, not a newer one that has come meanwhile: by that one all would be well.
+    let topology = cluster.topology()?;
+    let epoch = topology.map.epoch;
+    if !topology.nodes.get(&node.entry.name).is_some_and(|current| std::ptr::eq(&**current, node)) {
+        return Err(Error::Unavailable(format!("Server {} has been replaced at {}.", node.entry.name, node.primary.address())));
+    }
     for server in std::iter::once(&node.primary).chain(node.replicas.iter().map(|replica| &replica.server)) {
         let told = server.query_within("SELECT epoch, promised FROM shard_map WHERE id = 1", LOOK_TIME).await.map_err(|error| {
             Error::Unavailable(format!(
