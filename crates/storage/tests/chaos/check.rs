@@ -46,7 +46,7 @@ pub async fn check(fleet: &Fleet, workload: &Workload, taken: &Taken, old_positi
     Ok(())
 }
 
-/// What the product itself says about its store.
+/// What the product itself says about its store: every look that it has at everything belongs here.
 async fn verify(storage: &Storage, workload: &Workload) -> anyhow::Result<()> {
     for finding in storage.check().await? {
         workload.history.find(format!("check: {finding}"));
