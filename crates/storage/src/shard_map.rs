@@ -141,6 +141,20 @@ impl ShardMap {
         self.with_moved_at(first, last, server, self.epoch + 1)
     }
 
+    /// Returns the map after moves that were decided and that nobody has told: (shard, server that has it now, epoch at which it got it).
+    /// `None` when there is no news among them. Whoever has this map and hears of the same moves gets the same map.
+    pub fn with_decided(&self, moves: &[(u16, String, u64)]) -> Option<ShardMap> {
+        let mut map = self.clone();
+        for (shard, server, epoch) in moves {
+            if self.server(server).is_some() && self.range_of(Shard(*shard)).is_some_and(|range| range.epoch < *epoch) {
+                map = map.with_moved_at(*shard, *shard, server, *epoch);
+            }
+        }
+        // A failover may have used up the epoch of the move meanwhile; two different maps must not have one epoch.
+        map.epoch = map.epoch.max(self.epoch + 1);
+        (map.ranges != self.ranges).then_some(map)
+    }
+
     /// Does what [`ShardMap::with_moved`] does, with an epoch that is known.
     pub fn with_moved_at(&self, first: u16, last: u16, server: &str, epoch: u64) -> ShardMap {
         let mut ranges = Vec::new();
@@ -207,6 +221,18 @@ mod tests {
         assert_eq!(shown(&map), ["0-149 a @3", "150-3000 b @4", "3001-4095 b @1"]);
         assert_eq!(map.check(), Ok(()));
         assert_eq!(shown(&map.with_moved(0, 4095, "a")), ["0-4095 a @5"]);
+    }
+
+    #[test]
+    fn a_move_that_nobody_told_is_news_until_it_is_in_the_map() {
+        let map = ShardMap::even(vec![server("a", 1), server("b", 2)]);
+        let decided = [(7, "b".to_owned(), 2), (8, "b".to_owned(), 2), (9, "gone".to_owned(), 2)];
+        let told = map.with_decided(&decided).expect("news");
+        assert_eq!((told.epoch, shown(&told)), (2, ["0-6 a @1", "7-8 b @2", "9-2047 a @1", "2048-4095 b @1"].map(str::to_owned).to_vec()));
+        assert_eq!(told.with_decided(&decided), None);
+        // Another change took epoch 2: the map that has both is a third one.
+        let other = map.with_moved(4_000, 4_000, "a");
+        assert_eq!(other.with_decided(&decided).map(|map| (map.epoch, map.check())), Some((3, Ok(()))));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Every developer's command: `cargo xtask test | tidy | times | bench NAME`.
+//! Every developer's command: `cargo xtask test | tidy | times | bench NAME | chaos storage`.
 //!
 //! ```text
 //! test.rs          runs every test there is and adds up what passed, failed and was skipped
@@ -12,11 +12,13 @@
 //! times.rs         CPU minutes of a clean release build, per crate
 //! bench.rs         benches by name, as a table or as JSON
 //!   start.rs       time to the first page, memory at rest
+//! chaos.rs         a fleet under kills and cuts, once per seed
 //! install.rs       what tests need from outside: found, installed, or named
 //! command.rs       running other programs
 //! ```
 
 mod bench;
+mod chaos;
 mod command;
 mod install;
 mod start;
@@ -47,6 +49,8 @@ enum Command {
     Times(times::Arguments),
     /// Runs a bench: thumbnails, site, storage or start.
     Bench(bench::Arguments),
+    /// Kills and cuts off what runs while it is used, and looks whether anything was lost: storage.
+    Chaos(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +78,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Tidy => tidy::run(&root)?,
         Command::Times(arguments) => times::run(&root, &arguments)?,
         Command::Bench(arguments) => bench::run(&root, &arguments)?,
+        Command::Chaos(arguments) => chaos::run(&root, &arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

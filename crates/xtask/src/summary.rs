@@ -3,6 +3,7 @@
 //! ```text
 //! nextest        Summary [   2.634s] 22 tests run: 20 passed (1 slow), 1 failed, 1 timed out, 3 skipped
 //! cargo test     test result: ok. 20 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out; …   (one per binary)
+//! chaos          chaos: 20 passed, 0 failed
 //! node --test    # pass 20 / # fail 1 / # cancelled 0 / # skipped 3        (or with ℹ instead of #)
 //! ```
 
@@ -60,6 +61,16 @@ pub fn of_cargo_test(lines: &[String]) -> Option<Counts> {
     Some(counts)
 }
 
+/// Reads how many seeds of a chaos run passed.
+pub fn of_chaos(lines: &[String]) -> Option<Counts> {
+    let line = lines.iter().rev().find_map(|line| line.trim().strip_prefix("chaos: "))?;
+    let (passed, failed) = line.split_once(", ")?;
+    match (leading_number(passed)?, leading_number(failed)?) {
+        ((passed, "passed"), (failed, "failed")) => Some(Counts { passed, failed, skipped: 0 }),
+        _ => None,
+    }
+}
+
 /// Reads the summary of Node's own test runner.
 pub fn of_node(lines: &[String]) -> Option<Counts> {
     let mut counts = Counts::default();
@@ -113,6 +124,13 @@ mod tests {
                     test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(of_cargo_test(&lines(text)), Some(Counts { passed: 4, failed: 2, skipped: 1 }));
         assert_eq!(of_cargo_test(&lines("error")), None);
+    }
+
+    #[test]
+    fn chaos() {
+        let text = "seed 1: passed in 9.1 s; 800 batches were acknowledged\nchaos: 19 passed, 1 failed";
+        assert_eq!(of_chaos(&lines(text)), Some(Counts { passed: 19, failed: 1, skipped: 0 }));
+        assert_eq!(of_chaos(&lines("chaos: storage init: no")), None);
     }
 
     #[test]

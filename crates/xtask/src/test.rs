@@ -8,6 +8,7 @@
 //! browser    a click-through in a real browser                  node, tests/browser
 //! live       real data goes in whole (tests named live_…)       nextest, else cargo test
 //! crash      kill -9 during writes (tests named crash_…)        nextest, else cargo test
+//! chaos      a storage fleet under kills and cuts, 20 seeds        crates/storage/tests/chaos
 //! ```
 //! Contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own.
 //!
@@ -25,7 +26,7 @@ use clap::ValueEnum;
 use testkit::mariadb;
 
 use crate::{
-    command,
+    chaos, command,
     install::{self, Need},
     summary::{self, Counts},
 };
@@ -49,6 +50,7 @@ enum Section {
     Browser,
     Live,
     Crash,
+    Chaos,
 }
 
 /// (package, bench): each runs a small input when it is asked to with `--test`.
@@ -65,6 +67,7 @@ impl Section {
             Section::Browser => "browser",
             Section::Live => "live",
             Section::Crash => "crash",
+            Section::Chaos => "chaos",
         }
     }
 
@@ -72,6 +75,7 @@ impl Section {
         match self {
             Section::Browser => &[install::CHROMIUM, install::NODE],
             Section::Live => &[install::OPENCLIPART],
+            Section::Chaos => &[install::MARIADB],
             _ => &[],
         }
     }
@@ -167,6 +171,7 @@ impl Run<'_> {
         let ran = match section {
             Section::Bench => self.benches(),
             Section::Browser => self.browser(),
+            Section::Chaos => self.chaos(),
             _ => self.rust(section),
         };
         let (mut counts, mut notes) = ran.unwrap_or_else(|error| failure(format!("{error:#}")));
@@ -241,6 +246,13 @@ impl Run<'_> {
             }
         }
         Ok((counts, notes))
+    }
+
+    /// Each seed counts as a test.
+    fn chaos(&self) -> anyhow::Result<(Counts, Vec<String>)> {
+        let binary = self.binary()?;
+        let finished = command::run_and_keep(chaos::for_tests(self.cargo()).env("CORKBOARD_BIN", binary))?;
+        Ok(judged(finished.status.success(), summary::of_chaos(&finished.lines)))
     }
 
     fn browser(&self) -> anyhow::Result<(Counts, Vec<String>)> {

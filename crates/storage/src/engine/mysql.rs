@@ -8,7 +8,7 @@
 //! ```
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
-//! decision, ahead.rs reading ahead, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
+//! decision, ahead.rs reading ahead, ask.rs where is read, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
 //! look at everything, inspect.rs what verification lists and mends, samples.rs how large servers are, follow.rs what a process does whose site
 //! comes from an embedded store.
 //!
@@ -19,6 +19,7 @@
 //! - A server writes only under a lease, and one that lost it gets it back only after its replicas were asked.
 
 mod ahead;
+mod ask;
 mod check;
 mod cluster;
 mod follow;
@@ -50,7 +51,6 @@ use crate::batch::Written;
 use crate::engine::inspection::{Inspection, ShardRange};
 use crate::engine::{Engine, EngineStats, Prepared};
 use crate::error::{Error, Result};
-use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
 use crate::verify::{FINDINGS_MAX, Severity};
@@ -61,15 +61,10 @@ pub use operations::{
     RestoreReport, RestoreStop, RestoreWish, ServerCapacity, ServerPart, ServerStatus, check_backup, list_backups,
 };
 
-use cluster::{Cluster, Topology};
+use cluster::Cluster;
 use lane::{Done, Work};
-use node::{Node, Process, SEEN_WAIT};
+use node::Process;
 
-/// Attempts at a read whose shard has gone to another server meanwhile.
-const READ_ATTEMPTS: usize = 4;
-/// Attempts at a list over all shards, and the pause between them: together longer than shards belong to nobody at the end of a move.
-const READ_ALL_ATTEMPTS: usize = 40;
-const READ_ALL_PAUSE: Duration = Duration::from_millis(50);
 /// Bits of an outbox position below the server's number.
 const POSITION_BITS: u32 = 48;
 /// Lists of one call that one round trip asks for.
@@ -77,7 +72,7 @@ const RANGES_PER_TRIP: usize = 200;
 /// Counting every table may take this part of the time (1/100).
 const COUNTING_SHARE: u32 = 100;
 /// Rows that one statement of housekeeping deletes.
-const SWEEP_ROWS: u64 = 2_000;
+pub(super) const SWEEP_ROWS: u64 = 2_000;
 
 pub struct MysqlEngine {
     cluster: Arc<Cluster>,
@@ -143,129 +138,6 @@ impl MysqlEngine {
         self.cluster.map()
     }
 
-    /// Asks one server, and believes the answer if it has all of `shards` (still).
-    async fn ask(&self, node: &Node, shards: &[Shard], statements: &[String]) -> Result<Option<Vec<Vec<Answer>>>> {
-        let sql = format!("{};{}", statements.join(";"), read::held_sql(shards));
-        let (server, seen) = node.reader(&self.freshness);
-        let is_replica = !std::ptr::eq(server, &node.primary);
-        let mut sets = match (is_replica, self.ask_replica(server, seen, &sql).await) {
-            (true, Ok(Some(sets))) => sets,
-            (true, _) => {
-                metrics::counter!(names::REPLICA_PASSED_OVER_TOTAL).increment(1);
-                node.primary.query(&sql).await?
-            }
-            (false, result) => result?.unwrap_or_default(),
-        };
-        let held = sets.pop().unwrap_or_default();
-        Ok((held.len() == shards.len()).then_some(sets))
-    }
-
-    /// Asks one server. `None` when it has not seen what the reader wrote.
-    async fn ask_replica(&self, server: &mysql::Server, seen: Option<&str>, sql: &str) -> Result<Option<Vec<Vec<Answer>>>> {
-        let Some(gtid) = seen else { return Ok(Some(server.query(sql).await?)) };
-        let wait = server.dialect().await?.wait_for(gtid, SEEN_WAIT.as_secs_f64());
-        let mut sets = server.query(&format!("SELECT {wait};{sql}")).await?;
-        let waited = if sets.is_empty() { Vec::new() } else { sets.remove(0) };
-        Ok((waited.first().map(|row| row.i64(0)).transpose()? == Some(0)).then_some(sets))
-    }
-
-    /// Reads from the server of one shard.
-    async fn read<T>(&self, shard: Shard, statement: String, decode: impl Fn(&[Answer]) -> Result<T>) -> Result<T> {
-        let statements = [statement];
-        for _ in 0..READ_ATTEMPTS {
-            let topology = self.cluster.topology()?;
-            let node = node_of(&topology, shard)?;
-            if let Some(sets) = self.ask(node, &[shard], &statements).await? {
-                return decode(sets.first().map_or(&[], Vec::as_slice));
-            }
-            self.cluster.refresh().await?;
-        }
-        Err(nobody_has(shard))
-    }
-
-    /// Reads from every server that has one of the things asked for, at once: `statements` makes the questions to one server from the
-    /// places of its things, `take` gets that server's answers.
-    async fn read_spread(
-        &self,
-        shards: &[Shard],
-        statements: impl Fn(&[usize]) -> Vec<String>,
-        mut take: impl FnMut(&[usize], Vec<Vec<Answer>>) -> Result<()>,
-    ) -> Result<()> {
-        // Ids come from addresses that anybody can type: what is on a shard that does not exist never was.
-        let mut left: Vec<usize> = (0..shards.len()).filter(|place| shards[*place].0 < SHARD_COUNT).collect();
-        for _ in 0..READ_ATTEMPTS {
-            let topology = self.cluster.topology()?;
-            let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-            for place in &left {
-                by_node.entry(node_of(&topology, shards[*place])?.entry.name.as_str()).or_default().push(*place);
-            }
-            let asks = by_node.into_iter().map(|(name, places)| {
-                let (node, statements) = (&topology.nodes[name], statements(&places));
-                let mut asked: Vec<Shard> = places.iter().map(|place| shards[*place]).collect();
-                asked.sort_unstable();
-                asked.dedup();
-                async move { Ok::<_, Error>((self.ask(node, &asked, &statements).await?, places)) }
-            });
-            left = Vec::new();
-            for (answer, places) in try_join_all(asks).await? {
-                match answer {
-                    Some(sets) => take(&places, sets)?,
-                    None => left.extend(places),
-                }
-            }
-            match left.first() {
-                None => return Ok(()),
-                Some(_) => self.cluster.refresh().await?,
-            }
-        }
-        Err(nobody_has(shards[left[0]]))
-    }
-
-    /// Asks all servers the same, and returns their answers by number. While shards are on their way rows would be lost or doubled: the
-    /// answers count only when the servers together have each shard once, before and after.
-    async fn read_all(&self, statement: &str) -> Result<Vec<(u16, Vec<Answer>)>> {
-        let held = read::HELD_COUNT_SQL;
-        let sql = format!("{held};{statement};{held}");
-        for _ in 0..READ_ALL_ATTEMPTS {
-            let topology = self.cluster.topology()?;
-            let asks = topology.nodes.values().map(|node| async {
-                let (server, _) = node.reader(&self.freshness);
-                let sets = match server.query(&sql).await {
-                    Err(_) if !std::ptr::eq(server, &node.primary) => node.primary.query(&sql).await?,
-                    result => result?,
-                };
-                let mut sets = sets.into_iter();
-                let (before, rows, after) = (sets.next(), sets.next().unwrap_or_default(), sets.next());
-                let count = before.as_ref().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?;
-                Ok::<_, Error>((node.entry.number, rows, count.filter(|_| before == after)))
-            });
-            let mut answers = try_join_all(asks).await?;
-            if answers.iter().map(|(.., count)| *count).sum::<Option<u64>>() == Some(u64::from(SHARD_COUNT)) {
-                answers.sort_by_key(|(number, ..)| *number);
-                return Ok(answers.into_iter().map(|(number, rows, _)| (number, rows)).collect());
-            }
-            self.cluster.refresh().await?;
-            tokio::time::sleep(READ_ALL_PAUSE).await;
-        }
-        Err(Error::Unavailable("Shards are being moved just now; try again.".to_owned()))
-    }
-
-    /// Runs a statement on every primary until it changes nothing any more; returns how much it changed.
-    async fn everywhere(&self, statement: &str) -> Result<u64> {
-        let mut changed = 0;
-        for node in self.cluster.topology()?.nodes.values() {
-            loop {
-                let sets = node.primary.query(&format!("{statement} LIMIT {SWEEP_ROWS}; SELECT ROW_COUNT()")).await?;
-                let rows = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
-                changed += rows;
-                if rows < SWEEP_ROWS {
-                    break;
-                }
-            }
-        }
-        Ok(changed)
-    }
-
     async fn table_rows(&self) -> Result<Vec<(String, u64)>> {
         if let Some(counted) = &*self.counted.lock()
             && counted.at.elapsed() < counted.took * COUNTING_SHARE
@@ -283,18 +155,6 @@ impl MysqlEngine {
         *self.counted.lock() = Some(Counted { tables: tables.clone(), at: Instant::now(), took: started.elapsed() });
         Ok(tables)
     }
-}
-
-fn node_of(topology: &Topology, shard: Shard) -> Result<&Arc<Node>> {
-    let range = topology.map.range_of(shard).ok_or_else(|| Error::Invalid(format!("Shard {} does not exist.", shard.0)))?;
-    topology.nodes.get(&range.server).ok_or_else(|| Error::Unavailable(format!("Server {} is not known.", range.server)))
-}
-
-fn nobody_has(shard: Shard) -> Error {
-    Error::Unavailable(format!(
-        "No server answers for shard {}: it is on its way from one to another, or the shard map is wrong. `corkboard storage status` tells.",
-        shard.0
-    ))
 }
 
 fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Result<Vec<T>> {
@@ -404,7 +264,8 @@ impl Engine for MysqlEngine {
 
     async fn outbox(&self, limit: usize) -> Result<Vec<(i64, String)>> {
         let topology = self.cluster.topology()?;
-        let sql = format!("SELECT position, event FROM outbox ORDER BY position LIMIT {limit}");
+        // A primary that came back after it was replaced may hold events of writes that its successor never saw.
+        let sql = format!("SELECT position, event FROM outbox WHERE {} ORDER BY position LIMIT {limit}", read::leased());
         let asks = topology.nodes.values().map(|node| async { Ok::<_, Error>((node.entry.number, node.primary.query(&sql).await)) });
         let mut answers = try_join_all(asks).await?;
         answers.sort_by_key(|(number, _)| *number);
@@ -441,7 +302,8 @@ impl Engine for MysqlEngine {
         for (number, positions) in by_server {
             let Some(node) = topology.nodes.values().find(|node| node.entry.number == number) else { continue };
             for chunk in positions.chunks(SWEEP_ROWS as usize) {
-                node.primary.query(&format!("DELETE FROM outbox WHERE position IN ({})", mysql::list(chunk))).await?;
+                let sql = format!("DELETE FROM outbox WHERE position IN ({}) AND {}", mysql::list(chunk), read::leased());
+                node.primary.query(&sql).await?;
             }
         }
         Ok(())

@@ -62,7 +62,8 @@ impl Place {
             is_test,
             is_listed: !parts.contains(&"tests.rs"),
             // xtask's strings are the patterns that are looked for; testkit asks servers, never the site's store.
-            has_sql: is_engine || matches!(crate_name, "sqlite" | "mysql" | "xtask" | "testkit"),
+            // Tests damage what is stored by hand, and benches ask the server past us.
+            has_sql: is_engine || is_test || folder == "benches" || matches!(crate_name, "sqlite" | "mysql" | "xtask" | "testkit"),
             prints: is_test || PRINTING_CRATES.contains(&crate_name) || matches!(folder, "benches" | "build.rs" | "examples"),
         }
     }

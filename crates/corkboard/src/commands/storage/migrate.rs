@@ -39,8 +39,7 @@ pub async fn run(args: &MigrateArgs, config: &Config) -> anyhow::Result<ExitCode
         return Ok(say(&report));
     }
     say(&report);
-    if report.copy_ms > 0 {
-        let per_second = report.rows * 1_000 / report.copy_ms;
+    if let Some(per_second) = (report.rows * 1_000).checked_div(report.copy_ms) {
         println!(
             "{} rows were copied in {:.1} s ({per_second} a second) and compared; nobody could write for {} ms.",
             report.rows,

@@ -190,7 +190,8 @@ impl Turned {
 /// Writes a map to its file, whole or not at all.
 pub(crate) fn write_map(path: &std::path::Path, map: &ShardMap) -> Result<()> {
     let failed = |error: std::io::Error| Error::Unavailable(format!("The shard map {} can't be written: {error}.", path.display()));
-    let beside = path.with_extension("new");
+    // A name of its own: several processes may keep their map in one file.
+    let beside = path.with_extension(format!("{:016x}.new", runtime::random_u64()));
     std::fs::write(&beside, map.to_json()?).map_err(failed)?;
     std::fs::File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use model::{Assoc, Id, Kind, NameKind, Shard};
 use mysql::Row as Answer;
 
+use super::ask::node_of;
 use super::lane::{SERVER_NOW, now_ms};
 use super::read::{self, OBJECT_COLUMNS, held};
 use super::shape::{Cell, Change, changes_to_json, shape, statements};
-use super::{MysqlEngine, RANGES_PER_TRIP, check, node_of};
+use super::{MysqlEngine, RANGES_PER_TRIP, check};
 use crate::engine::inspection::{Inspection, MappedEdge, ShardRange, StoredName};
 use crate::error::{Error, Result};
 use crate::row::{Name, Row};

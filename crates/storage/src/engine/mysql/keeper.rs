@@ -141,7 +141,12 @@ async fn renew(primary: &Server) -> Result<bool> {
 
 /// Opens a primary whose lease has run out, after everybody was asked who could have taken its place.
 pub(super) async fn reopen(cluster: &Arc<Cluster>, node: &Node) -> Result<()> {
-    let epoch = cluster.map().epoch;
+    // The map by which this node is the server's primary, not a newer one that has come meanwhile: by that one all would be well.
+    let topology = cluster.topology()?;
+    let epoch = topology.map.epoch;
+    if !topology.nodes.get(&node.entry.name).is_some_and(|current| std::ptr::eq(&**current, node)) {
+        return Err(Error::Unavailable(format!("Server {} has been replaced at {}.", node.entry.name, node.primary.address())));
+    }
     for server in std::iter::once(&node.primary).chain(node.replicas.iter().map(|replica| &replica.server)) {
         let told = server.query_within("SELECT epoch, promised FROM shard_map WHERE id = 1", LOOK_TIME).await.map_err(|error| {
             Error::Unavailable(format!(
@@ -202,21 +207,29 @@ async fn map_of(server: &Server, epoch: u64) -> Result<Option<ShardMap>> {
 /// Finds moves that came to their end without anybody having told: the shards' old server says where they went. Finishes the arrival
 /// where that is all that is missing, and returns the map as it is then.
 pub(super) async fn unpublished_moves(topology: &Topology) -> Option<ShardMap> {
-    let mut map = topology.map.clone();
+    let mut decided = Vec::new();
     for node in topology.nodes.values() {
-        let told = node.primary.query_within("SELECT shard, epoch, other FROM owned_shards WHERE state = 'moved'", MAP_TIME).await;
-        for row in told.ok().into_iter().flatten().flatten() {
-            let (Ok(shard), Ok(epoch), Ok(other)) = (row.u64(0), row.u64(1), row.string(2)) else { continue };
-            let is_news = map.range_of(model::Shard(shard as u16)).is_some_and(|range| range.epoch < epoch);
-            let Some(target) = topology.nodes.get(&other).filter(|_| is_news) else { continue };
-            // All or none: two different maps must not have one epoch.
-            if arrive(&target.primary, shard as u16, epoch).await.is_err() {
-                return None;
-            }
-            map = map.with_moved_at(shard as u16, shard as u16, &other, epoch);
+        decided.extend(decided_moves(&node.primary, &topology.map).await.unwrap_or_default());
+    }
+    let map = topology.map.with_decided(&decided)?;
+    for (shard, to, epoch) in &decided {
+        // All or none: two different maps must not have one epoch.
+        arrive(&topology.nodes.get(to)?.primary, *shard, *epoch).await.ok()?;
+    }
+    Some(map)
+}
+
+/// Lists the shards that a server has given up and that the map does not know of: (shard, who has it now, since which epoch).
+pub(super) async fn decided_moves(server: &Server, map: &ShardMap) -> Result<Vec<(u16, String, u64)>> {
+    let mut decided = Vec::new();
+    let sets = server.query_within("SELECT shard, other, epoch FROM owned_shards WHERE state = 'moved'", MAP_TIME).await?;
+    for row in sets.iter().flatten() {
+        let (shard, to, epoch) = (row.u64(0)? as u16, row.string(1)?, row.u64(2)?);
+        if map.server(&to).is_some() && map.range_of(model::Shard(shard)).is_some_and(|range| range.epoch < epoch) {
+            decided.push((shard, to, epoch));
         }
     }
-    (map.epoch > topology.map.epoch).then_some(map)
+    Ok(decided)
 }
 
 /// Lets a shard that its old server has given up be owned by the new one. Safe to repeat.

@@ -1,9 +1,9 @@
 //! Operations on the fleet: what `corkboard storage …` does. Each says first what it would do, takes the fleet's lock, looks whether it
 //! can work, tells how far it is, and may be killed and run again at any step.
 //!
-//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; migrate.rs an embedded site to the
-//! fleet; failover.rs a replica in its primary's place; verify.rs everything compared; capacity.rs when which server fills; backup.rs,
-//! archive.rs changes kept for recovery, restore.rs.
+//! init.rs tables, rights and the first map; status.rs who is how; moves.rs shards to another server; settle.rs what an interrupted move
+//! left; migrate.rs an embedded site to the fleet; failover.rs a replica in its primary's place; verify.rs everything compared; capacity.rs
+//! when which server fills; backup.rs, archive.rs changes kept for recovery, restore.rs.
 
 mod archive;
 mod backup;
@@ -14,6 +14,7 @@ mod lock;
 mod migrate;
 mod moves;
 mod restore;
+mod settle;
 mod status;
 mod verify;
 

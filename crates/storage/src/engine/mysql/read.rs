@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
 use mysql::Row as Answer;
 
+use super::lane::SERVER_NOW;
 use crate::audit::AuditRow;
 use crate::engine::slots::{name_kind, name_slot, slots_of};
 use crate::error::{Error, Result};
@@ -15,8 +16,6 @@ pub(super) const OBJECT_COLUMNS: &str = "id, data, version, created_at, updated_
 pub(super) const AUDIT_COLUMNS: &str = "id, at, actor, act, subjects, data, previous_hash, hash";
 /// States in which a server answers for a shard.
 pub(super) const HELD: &str = "('owned','copying','frozen')";
-/// Asks how many shards a server answers for.
-pub(super) const HELD_COUNT_SQL: &str = "SELECT COUNT(*) FROM owned_shards WHERE state IN ('owned','copying','frozen')";
 
 pub(super) fn get_sql(ids: &[Id]) -> Vec<String> {
     let mut by_kind: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -159,7 +158,21 @@ pub(super) fn decode_audit(row: &Answer) -> Result<AuditRow> {
     })
 }
 
-/// Asks which of these shards the server answers for.
-pub(super) fn held_sql(shards: &[Shard]) -> String {
-    format!("SELECT shard FROM owned_shards WHERE shard IN ({}) AND state IN {HELD}", mysql::list(shards.iter().map(|shard| shard.0)))
+/// Asks which of these shards the server answers for. A primary answers only under its lease: one that has been away may have been
+/// replaced meanwhile, and would tell what was true before.
+pub(super) fn held_sql(shards: &[Shard], is_primary: bool) -> String {
+    let shards = mysql::list(shards.iter().map(|shard| shard.0));
+    let leased = if is_primary { format!(" AND {}", leased()) } else { String::new() };
+    format!("SELECT shard FROM owned_shards WHERE shard IN ({shards}) AND state IN {HELD}{leased}")
+}
+
+/// Asks how many shards the server answers for.
+pub(super) fn held_count_sql(is_primary: bool) -> String {
+    let leased = if is_primary { format!(" AND {}", leased()) } else { String::new() };
+    format!("SELECT COUNT(*) FROM owned_shards WHERE state IN {HELD}{leased}")
+}
+
+/// Returns the condition that the server's lease is good.
+pub(super) fn leased() -> String {
+    format!("EXISTS (SELECT 1 FROM lease WHERE id = 1 AND until_ms > {SERVER_NOW})")
 }

@@ -64,6 +64,7 @@ impl Operator {
         let entry = entry(&map, name)?.clone();
         let alive = self.answers(&entry.primary).await;
         let _lock = self.lock(&map, (!alive).then_some(name)).await?;
+        let map = if alive { self.settle(map, options.dry_run).await? } else { map };
         if options.keep {
             return self.keep(&map, &entry, options.dry_run).await;
         }
@@ -99,7 +100,8 @@ impl Operator {
 
     /// Replaces a dead primary.
     async fn replace(&self, map: &ShardMap, entry: &ServerEntry, options: &FailoverOptions) -> Result<FailoverReport> {
-        let mut report = FailoverReport { epoch: map.epoch + 1, ..FailoverReport::default() };
+        // Who has heard of a decided move that nobody has told is one ahead of the map; no map but ours may have the epoch after that.
+        let mut report = FailoverReport { epoch: map.epoch + 2, ..FailoverReport::default() };
         report.steps.push(format!("{} does not answer at {}", entry.name, entry.primary));
         let replicas = self.reachable(entry).await?;
         self.check_death(entry, &replicas).await?;
@@ -153,12 +155,17 @@ impl Operator {
     ) -> Result<()> {
         let server = self.server(chosen)?;
         let epoch = report.epoch;
-        let map = replaced(map, &entry.name, chosen, rejoins, epoch);
         Replication(&server).promote().await?;
+        let map = replaced(&self.settled_without(map, entry, &server).await?, &entry.name, chosen, rejoins, epoch);
+        let arrived: Vec<String> =
+            map.ranges_of(&entry.name).map(|range| format!("shard BETWEEN {} AND {}", range.first, range.last)).collect();
+        // Shards that are on their way here, and that their old server has given up, have arrived with this.
         server
             .query(&format!(
                 "UPDATE owned_shards SET epoch = {epoch} WHERE state IN ('owned','copying','frozen') AND epoch < {epoch}; \
+                 UPDATE owned_shards SET epoch = {epoch}, state = 'owned', other = '' WHERE state = 'arriving' AND ({}); \
                  UPDATE lease SET at_ms = {}, until_ms = {SERVER_NOW} + {LEASE_MS} WHERE id = 1",
+                if arrived.is_empty() { "FALSE".to_owned() } else { arrived.join(" OR ") },
                 now_ms()
             ))
             .await?;

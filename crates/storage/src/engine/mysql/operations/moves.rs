@@ -82,10 +82,15 @@ impl Operator {
         if first > last || last >= model::id::SHARD_COUNT {
             return Err(Error::Invalid(format!("{first}–{last} is no range of shards; they go from 0 to {}.", model::id::SHARD_COUNT - 1)));
         }
-        let mut map = self.map().await?;
+        let map = self.map().await?;
         entry(&map, to)?;
         let _lock = self.lock(&map, None).await?;
+        let mut map = self.settle(map, dry_run).await?;
         let mut report = MoveReport::default();
+        // What an interrupted move left on its old server goes now.
+        if !dry_run {
+            self.clean_up(&map, first, last, to).await?;
+        }
         for (from, first, last) in stretches(&map, first, last, to) {
             report.steps.push(format!("shards {first}–{last}: {from} → {to}"));
             self.check_move(&map, &from, to).await?;
@@ -95,8 +100,7 @@ impl Operator {
             map = self.move_stretch(&map, &from, to, (first, last), stop, &mut report).await?;
         }
         if report.steps.is_empty() {
-            // What an interrupted move left on its old server goes now.
-            self.clean_up(&map, first, last, to, dry_run, &mut report).await?;
+            report.steps.push(format!("shards {first}–{last} are on {to} already"));
         }
         Ok(report)
     }
@@ -133,6 +137,7 @@ impl Operator {
     pub async fn abort_move(&self, first: u16, last: u16) -> Result<MoveReport> {
         let map = self.map().await?;
         let _lock = self.lock(&map, None).await?;
+        let map = self.settle(map, false).await?;
         let mut report = MoveReport::default();
         for target in &map.servers {
             let server = self.server(&target.primary)?;
@@ -334,22 +339,23 @@ impl Operator {
         Ok(copied)
     }
 
-    /// Removes rows that a move left behind after its end.
-    async fn clean_up(&self, map: &ShardMap, first: u16, last: u16, to: &str, dry_run: bool, report: &mut MoveReport) -> Result<()> {
+    /// Removes rows that moves left behind after their end.
+    async fn clean_up(&self, map: &ShardMap, first: u16, last: u16, to: &str) -> Result<()> {
         for other in map.servers.iter().filter(|other| other.name != to) {
             let server = self.server(&other.primary)?;
             let sql = format!(
                 "SELECT shard FROM owned_shards WHERE state = 'moved' AND other = '{to}' AND shard BETWEEN {first} AND {last} ORDER BY shard"
             );
+            let mut shards = Vec::new();
             for row in server.query(&sql).await?.iter().flatten() {
-                let shard = row.u64(0)? as u16;
-                if !dry_run {
-                    delete_rows(&server, shard, shard, self).await?;
-                    forget_changes(&server, shard, shard).await?;
-                }
+                shards.push(row.u64(0)? as u16);
+            }
+            for run in shards.chunk_by(|shard, next| shard + 1 == *next) {
+                let (first, last) = (run[0], run[run.len() - 1]);
+                delete_rows(&server, first, last, self).await?;
+                forget_changes(&server, first, last).await?;
             }
         }
-        report.steps.push(format!("shards {first}–{last} are on {to} already"));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use testkit::{Cut, Proxy};
 use super::FailoverOptions;
 use crate::contract::fleet::{operator, site};
 use crate::contract::{a_pin, batch};
-use crate::engine::mysql::{MysqlEngine, Operator};
+use crate::engine::mysql::{MysqlEngine, Operator, keeper};
 use crate::{Batch, Error, ServerEntry, Storage};
 
 const SHARD: Shard = Shard(7);
@@ -112,7 +112,7 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     assert!(alive.to_string().contains("it is alive"), "{alive}");
     pair.primary.kill9();
     let planned = pair.operator.failover("a", &FailoverOptions { dry_run: true, ..FailoverOptions::default() }).await.expect("a plan");
-    assert_eq!((planned.promoted, planned.epoch), (None, 2));
+    assert_eq!((planned.promoted, planned.epoch), (None, 3));
     let report = pair.operator.failover("a", &FailoverOptions::default()).await.expect("a failover");
     assert_eq!(report.promoted, Some(format!("{}/corkboard", pair.to_replica.address())));
     let before = done.load(Ordering::Relaxed);
@@ -133,10 +133,17 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     // The old primary comes back and is given to by nobody: it is in no map, and its lease has run out.
     pair.primary.restart().expect("a restart");
     let old = MysqlEngine::start(old_map(&pair), site(), None).expect("a process with the old map");
+    let (cluster, node) = (old.cluster.clone(), old.cluster.topology().expect("open").nodes["a"].clone());
     let old = Storage::with_engine(Arc::new(old), runtime::SystemClock::shared());
+    // Not what the old primary remembers: it does not have the last of them.
+    let newest = pin(acknowledged.iter().copied().max().expect("writes"));
+    assert!(old.get::<Pin>(newest).await.expect("a read").is_some(), "a primary without a lease was believed");
     old.write(write_pin(900_000)).await.expect("it hears of the new primary");
     assert_eq!(pair.primary.admin().value("SELECT COUNT(*) FROM corkboard.pins WHERE id & 68719476735 = 900000").expect("a count"), "0");
     assert!(storage.get::<Pin>(pin(900_000)).await.expect("a read").is_some());
+    // A keeper of the old primary that was still at work when the new map came.
+    let refused = keeper::reopen(&cluster, &node).await.expect_err("the old primary was given a lease");
+    assert!(refused.to_string().contains("has been replaced"), "{refused}");
 }
 
 /// The map as it was before the failover.

@@ -45,12 +45,14 @@ pub(in super::super) async fn page(
     sets.first().into_iter().flatten().map(|row| shape.decode(row)).collect()
 }
 
-/// Makes changes on a server, each statement by itself: they say what rows are afterwards, so that repeating them does no harm.
+/// Makes changes on a server, each statement by itself: they say what rows are afterwards, so that repeating them does no harm. An audit
+/// entry may come twice as well, with its row and as a change; the log lets it be put again when it hears that shards are moved.
 pub(in super::super) async fn apply(server: &Server, changes: &[Change]) -> Result<()> {
+    let mut connection = server.take().await?;
     for statement in statements(changes) {
-        // An audit entry may have been copied and recorded: put again, it is the same entry, and no change of the log.
-        server.query(&format!("SET @corkboard_moves_shards = 1; {statement}; SET @corkboard_moves_shards = NULL")).await?;
+        connection.query(&format!("SET @corkboard_moves_shards = 1; {statement}; SET @corkboard_moves_shards = NULL")).await?;
     }
+    connection.put_back();
     Ok(())
 }
 

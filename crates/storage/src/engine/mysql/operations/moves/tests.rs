@@ -158,6 +158,30 @@ async fn a_move_that_was_ended_anywhere_is_finished_by_running_it_again() {
 }
 
 #[tokio::test]
+async fn a_move_that_was_decided_and_never_told_is_not_lost_under_the_next_one() {
+    for stop in [MoveStop::Decided, MoveStop::Arrived] {
+        let Some(moving) = Moving::start("a_move_that_was_decided").await else { return };
+        let (early, late) = (moving.open(), moving.open());
+        moving.operator.move_shards(100, 100, "db2", false, Some(stop)).await.expect_err("stopped");
+        // One process hears of it by itself, before the other move; the other one hears of both afterwards.
+        early.write(write_pin(80, "early")).await.expect("a write");
+        moving.operator.move_shards(200, 200, "db2", false, None).await.expect("another move");
+        for (local, storage) in [(1, &early), (2, &late)] {
+            let id = PinId::new(Shard(200), local);
+            storage.write(batch(Shard(200), |b| b.create(id, &a_pin("x")))).await.unwrap_or_else(|error| panic!("{stop:?}: {error}"));
+            storage.write(write_pin(80 + local, "x")).await.unwrap_or_else(|error| panic!("{stop:?}: {error}"));
+        }
+        let map = moving.operator.map().await.expect("a map");
+        for shard in [SHARD, Shard(200)] {
+            assert_eq!(map.range_of(shard).map(|range| range.server.as_str()), Some("db2"), "{stop:?}");
+        }
+        // What it left on its old server goes with the next move over it, whatever else that one moves.
+        moving.operator.move_shards(99, 100, "db2", false, None).await.expect("a move");
+        assert_eq!(moving.count(0, "SELECT COUNT(*) FROM pins").await, 0, "{stop:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_move_can_be_taken_back_until_it_is_decided() {
     let Some(moving) = Moving::start("a_move_can_be_taken_back").await else { return };
     let _ = moving.operator.move_shards(100, 100, "db2", false, Some(MoveStop::Frozen)).await;
