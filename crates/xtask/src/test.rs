@@ -8,9 +8,9 @@
 //! browser    a click-through in a real browser                  node, tests/browser
 //! live       real data goes in whole (tests named live_…)       nextest, else cargo test
 //! crash      kill -9 during writes (tests named crash_…)        nextest, else cargo test
-//! chaos      a storage fleet under kills and cuts, 20 seeds        crates/storage/tests/chaos
+//! chaos      a storage fleet under kills and cuts, 20 seeds      crates/storage/tests/chaos
 //! ```
-//! Contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own.
+//! Pure, contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own.
 //!
 //! What a section needs from outside is installed when that is possible. What can't be had is skipped with its reason, or
 //! fails with `--require-live`. A test that skips itself says so through `testkit::skip`, and is counted here.
@@ -83,8 +83,8 @@ impl Section {
     /// What some of its tests want; they skip themselves without it.
     fn wants(self) -> &'static [Need] {
         match self {
-            Section::Pure => &[install::OPENCLIPART],
-            Section::Bench => &[install::VIPS],
+            Section::Pure => &[install::OPENCLIPART, install::MARIADB],
+            Section::Bench => &[install::VIPS, install::MARIADB],
             section if section.shares_a_server() => &[install::MARIADB],
             _ => &[],
         }
@@ -92,7 +92,7 @@ impl Section {
 
     /// Whether its tests share one MariaDB server, which runs as long as the section.
     fn shares_a_server(self) -> bool {
-        matches!(self, Section::Contract | Section::Product | Section::Live | Section::Crash)
+        matches!(self, Section::Pure | Section::Contract | Section::Product | Section::Live | Section::Crash)
     }
 
     /// The tests of this section in nextest's words.
