@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use model::{Shard, id::SHARD_COUNT};
+use model::{Id, Shard, id::SHARD_COUNT};
 use mysql::Row as Answer;
 
 use super::cluster::Topology;
@@ -13,6 +13,7 @@ use super::node::{Node, SEEN_WAIT};
 use super::{MysqlEngine, SWEEP_ROWS, read};
 use crate::error::{Error, Result};
 use crate::metrics as names;
+use crate::row::Row;
 
 /// Attempts at a read whose shard has gone to another server meanwhile, or whose server waits for a new lease: more than a second in all.
 const READ_ATTEMPTS: u32 = 8;
@@ -70,6 +71,22 @@ impl MysqlEngine {
             self.look_anew(attempt).await?;
         }
         Err(nobody_has(shard))
+    }
+
+    /// Reads one object from its primary: the way of a caller who is alone, in one statement.
+    pub(super) async fn get_one(&self, id: Id) -> Result<Option<Row>> {
+        let sql = read::get_one_sql(id);
+        for attempt in 0..READ_ATTEMPTS {
+            let sets = {
+                let topology = self.cluster.topology()?;
+                node_of(&topology, id.shard())?.primary.query(&sql).await?
+            };
+            if let Some(row) = sets.first().and_then(|rows| rows.first()) {
+                return if row.is_null(0)? { Ok(None) } else { read::decode_row(row).map(Some) };
+            }
+            self.look_anew(attempt).await?;
+        }
+        Err(nobody_has(id.shard()))
     }
 
     /// Reads from every server that has one of the things asked for, at once: `statements` makes the questions to one server from the

@@ -26,6 +26,19 @@ pub(super) fn get_sql(ids: &[Id]) -> Vec<String> {
     by_kind.into_iter().map(select).collect()
 }
 
+/// Reads one object and whether the primary answers for its shard, in one statement: a row of NULLs is an object that is not there, no
+/// row a shard that is not here.
+pub(super) fn get_one_sql(id: Id) -> String {
+    format!(
+        "SELECT p.id, p.data, p.version, p.created_at, p.updated_at, p.active FROM owned_shards o LEFT JOIN {} p ON p.id = {} \
+         WHERE o.shard = {} AND o.state IN {HELD} AND {}",
+        id.kind().table(),
+        id.as_i64(),
+        id.shard().0,
+        leased()
+    )
+}
+
 pub(super) fn decode_row(row: &Answer) -> Result<Row> {
     Ok(Row {
         id: decode_id(row.i64(0)?)?,

@@ -20,8 +20,9 @@ use crate::wire::proto::{self, read::What as Question, read_answer, write::What 
 
 /// What one gathered read call carries.
 const READ_LIMITS: Limits = Limits { carriers_max: 2, items_max: 1_024, bytes_max: 64 << 10 };
-/// What one gathered write call carries: no more data than one batch may have.
-const WRITE_LIMITS: Limits = Limits { carriers_max: 2, items_max: 512, bytes_max: BATCH_BYTES_MAX };
+/// What one gathered write call carries: no more data than one batch may have. More calls at a time than for reads, because each lasts as
+/// long as the slowest commit in it, and what waits here is missing in the groups of the service.
+const WRITE_LIMITS: Limits = Limits { carriers_max: 16, items_max: 512, bytes_max: BATCH_BYTES_MAX };
 /// A call that takes longer gives its place away. Look-ups take less than a millisecond, commits as long as the disk needs.
 const READ_TURN_MAX: Duration = Duration::from_millis(5);
 const WRITE_TURN_MAX: Duration = Duration::from_millis(20);
