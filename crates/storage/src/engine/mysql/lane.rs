@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ahead::Ahead;
 use super::overlay::Overlay;
-use super::shape::{Change, changes_to_json, statements};
+use super::shape::{Change, changes_to_json, insert_events, packets, statements};
 use crate::batch::Written;
 use crate::engine::Prepared;
 use crate::engine::apply::apply;
@@ -33,8 +33,6 @@ use crate::row::Commit;
 const GROUP_BATCHES_MAX: usize = 256;
 /// Bytes of data in one group.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Bytes of one packet of statements; servers take 16 MiB and more.
-const PACKET_BYTES_MAX: usize = 6 << 20;
 /// Attempts at a group that met a deadlock or a lock that was held too long.
 const ATTEMPTS: usize = 3;
 /// Writes that wait in one lane; the next caller waits to be let in.
@@ -252,9 +250,9 @@ impl Lane {
             "INSERT INTO commits (writer, lane, count, at_ms) VALUES ({}, {}, 1, {now}) ON DUPLICATE KEY UPDATE count = count + 1, at_ms = VALUES(at_ms)",
             self.writer, self.lane
         ));
-        let mut packets = packed(sql);
-        let last = packets.pop().unwrap_or_default();
-        for packet in packets {
+        let mut packed = packets(sql);
+        let last = packed.pop().unwrap_or_default();
+        for packet in packed {
             if let Err(error) = taken.query(&packet).await {
                 let _ = taken.query("ROLLBACK").await;
                 return Err(nothing_happened(&self.name, error));
@@ -395,33 +393,8 @@ fn record(rights: &BTreeMap<u16, Right>, changes: &[(Shard, Change)]) -> crate::
 }
 
 fn events(overlay: &Overlay) -> Vec<String> {
-    let line = |events: &[(Shard, String, String)]| {
-        let mut sql = String::from("INSERT INTO outbox (id, event) VALUES ");
-        for (index, (_, id, json)) in events.iter().enumerate() {
-            sql.push_str(if index > 0 { ",(" } else { "(" });
-            mysql::quote(&mut sql, id);
-            sql.push(',');
-            mysql::quote(&mut sql, json);
-            sql.push(')');
-        }
-        sql
-    };
+    let line = |events: &[(Shard, String, String)]| insert_events(events.iter().map(|(_, id, json)| (id.as_str(), json.as_str())));
     overlay.events().chunks(200).map(line).collect()
-}
-
-/// Joins statements to packets that servers take.
-fn packed(statements: Vec<String>) -> Vec<String> {
-    let mut packets: Vec<String> = Vec::new();
-    for statement in statements {
-        match packets.last_mut() {
-            Some(packet) if packet.len() + statement.len() < PACKET_BYTES_MAX => {
-                packet.push(';');
-                packet.push_str(&statement);
-            }
-            _ => packets.push(statement),
-        }
-    }
-    packets
 }
 
 pub(super) fn now_ms() -> i64 {

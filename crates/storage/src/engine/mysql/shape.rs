@@ -249,6 +249,37 @@ pub(crate) fn statements(changes: &[Change]) -> Vec<String> {
     statements
 }
 
+/// Bytes of one packet of statements; servers take 16 MiB and more.
+const PACKET_BYTES_MAX: usize = 6 << 20;
+
+/// Joins statements to packets that servers take.
+pub(crate) fn packets(statements: Vec<String>) -> Vec<String> {
+    let mut packets: Vec<String> = Vec::new();
+    for statement in statements {
+        match packets.last_mut() {
+            Some(packet) if packet.len() + statement.len() < PACKET_BYTES_MAX => {
+                packet.push(';');
+                packet.push_str(&statement);
+            }
+            _ => packets.push(statement),
+        }
+    }
+    packets
+}
+
+/// Returns the statement that puts events, as (id, JSON), into the outbox, in their order.
+pub(crate) fn insert_events<'a>(events: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut sql = String::from("INSERT INTO outbox (id, event) VALUES ");
+    for (index, (id, json)) in events.into_iter().enumerate() {
+        sql.push_str(if index > 0 { ",(" } else { "(" });
+        mysql::quote(&mut sql, id);
+        sql.push(',');
+        mysql::quote(&mut sql, json);
+        sql.push(')');
+    }
+    sql
+}
+
 /// Cuts a list so that no statement gets too long.
 fn chunks<'a, 'b>(group: &'a [&'b Change]) -> Vec<&'a [&'b Change]> {
     let (mut chunks, mut start, mut bytes) = (Vec::new(), 0, 0);

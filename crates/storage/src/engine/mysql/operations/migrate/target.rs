@@ -8,14 +8,12 @@ use model::{Event, Shard, id::SHARD_COUNT};
 use mysql::Server;
 
 use super::super::super::follow::{mark, own};
-use super::super::super::shape::{Cell, Change, Shape, shapes, statements, write_key};
+use super::super::super::shape::{Cell, Change, Shape, insert_events, packets, shapes, statements, write_key};
 use super::super::super::{schema, shape::shape};
 use super::Operator;
 use crate::error::{Error, Result};
 use crate::shard_map::ShardMap;
 
-/// Bytes of one packet of statements, which is one transaction.
-const PACKET_BYTES_MAX: usize = 4 << 20;
 /// Rows that one statement reads back.
 const READ_ROWS: usize = 200;
 /// Events in one statement.
@@ -186,7 +184,9 @@ impl Target {
         }
         let writes = by_server.into_iter().map(|(name, events)| async move {
             let mut sql = vec!["DELETE FROM outbox".to_owned()];
-            sql.extend(events.chunks(EVENTS_AT_ONCE).map(insert_events));
+            sql.extend(
+                events.chunks(EVENTS_AT_ONCE).map(|events| insert_events(events.iter().map(|(id, json)| (id.as_str(), json.as_str())))),
+            );
             for packet in packets(sql) {
                 transaction(&self.shared.servers[name], &packet).await?;
             }
@@ -291,31 +291,4 @@ async fn read_chunk(server: &Server, table: &str, changes: Vec<&Change>) -> Resu
             server.address()
         ))),
     }
-}
-
-fn insert_events(events: &[&(String, String)]) -> String {
-    let mut sql = String::from("INSERT INTO outbox (id, event) VALUES ");
-    for (index, (id, json)) in events.iter().enumerate() {
-        sql.push_str(if index > 0 { ",(" } else { "(" });
-        mysql::quote(&mut sql, id);
-        sql.push(',');
-        mysql::quote(&mut sql, json);
-        sql.push(')');
-    }
-    sql
-}
-
-/// Joins statements to packets that servers take.
-fn packets(statements: Vec<String>) -> Vec<String> {
-    let mut packets: Vec<String> = Vec::new();
-    for statement in statements {
-        match packets.last_mut() {
-            Some(packet) if packet.len() + statement.len() < PACKET_BYTES_MAX => {
-                packet.push(';');
-                packet.push_str(&statement);
-            }
-            _ => packets.push(statement),
-        }
-    }
-    packets
 }
