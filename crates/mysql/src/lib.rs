@@ -31,6 +31,6 @@ pub use dialect::Dialect;
 pub use error::{Error, Result};
 pub use metrics::METRICS;
 pub use replication::{ReplicaState, Replication};
-pub use row::Row;
+pub use row::{Row, first};
 pub use server::{Limits, Server, Taken};
 pub use sql::{list, quote};

@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub(crate) Vec<Value>);
 
+/// Returns the first row of the first answer: all that many questions are about.
+pub fn first(sets: &[Vec<Row>]) -> Option<&Row> {
+    sets.first()?.first()
+}
+
 impl Row {
     fn value(&self, index: usize) -> Result<&Value> {
         self.0.get(index).ok_or_else(|| Error::Corrupt(format!("A row has {} columns where more than {index} should be.", self.0.len())))

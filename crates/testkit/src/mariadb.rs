@@ -41,7 +41,11 @@ pub use options::Options;
 pub use shared::{SHARED_VARIABLE, Shared, shared, shared_options};
 pub use software::missing;
 
-use crate::{Proxy, procfs, site::send_signal, skip, wait_for};
+use crate::{
+    Proxy, procfs,
+    site::{end_in_order, send_signal},
+    skip, wait_for,
+};
 use folder::Folder;
 use port::Port;
 use software::Software;
@@ -240,18 +244,8 @@ impl Server {
     /// Stops the server in its own order and waits until it has ended.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.thaw()?;
-        let mut child = self.child.take().context("the server is not running")?;
-        send_signal(child.id(), "TERM")?;
-        let ended = wait_for("the server to stop", STOP_LIMIT, || match child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            Ok(None) => Err("still running".into()),
-            Err(error) => Err(error.to_string()),
-        });
-        if ended.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let status = ended?;
+        let child = self.child.take().context("the server is not running")?;
+        let status = end_in_order(child, "the server to stop", STOP_LIMIT)?;
         ensure!(status.success(), "the server stopped with {status}\n{}", tail(&self.folder.error_log()));
         Ok(())
     }

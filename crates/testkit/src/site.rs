@@ -150,18 +150,7 @@ impl Site {
 
     /// Asks the process to stop and waits until it has drained.
     pub fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
-        let mut child = self.child.take().context("the site is not running")?;
-        send_signal(child.id(), "TERM")?;
-        let ended = wait_for("the site to drain", DRAIN_LIMIT, || match child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            Ok(None) => Err("still running".into()),
-            Err(error) => Err(error.to_string()),
-        });
-        if ended.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        ended
+        end_in_order(self.child.take().context("the site is not running")?, "the site to drain", DRAIN_LIMIT)
     }
 
     fn log_path(&self) -> PathBuf {
@@ -188,6 +177,21 @@ impl Drop for Site {
             eprintln!("{}", self.log_tail());
         }
     }
+}
+
+/// Asks a process to end and waits until it has; kills it when that takes too long.
+pub(crate) fn end_in_order(mut child: Child, what: &str, limit: Duration) -> anyhow::Result<ExitStatus> {
+    send_signal(child.id(), "TERM")?;
+    let ended = wait_for(what, limit, || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err("still running".into()),
+        Err(error) => Err(error.to_string()),
+    });
+    if ended.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    ended
 }
 
 /// Sends a signal by name with the shell's own `kill`, which needs no package and no unsafe code.

@@ -99,10 +99,7 @@ impl From<mysql::Error> for Error {
 impl MysqlEngine {
     /// Opens the cluster that a shard map's file describes.
     pub async fn open(file: &Path, credentials: Credentials) -> Result<MysqlEngine> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            Error::Invalid(format!("The shard map {} can't be read: {error}. `corkboard storage init` makes it.", file.display()))
-        })?;
-        MysqlEngine::start(ShardMap::parse(&text)?, credentials, Some(file))
+        MysqlEngine::start(cluster::read_map(file)?, credentials, Some(file))
     }
 
     /// Opens the cluster that one of its servers knows: `HOST:PORT/DATABASE`.
@@ -110,7 +107,7 @@ impl MysqlEngine {
         let server = node::server(address, &credentials, Limits::default())?;
         let told = server.query("SELECT map FROM shard_map WHERE id = 1").await;
         let map = match told {
-            Ok(sets) => sets.first().and_then(|rows| rows.first()).map(|row| ShardMap::parse(row.text(0)?)).transpose()?,
+            Ok(sets) => mysql::first(&sets).map(|row| ShardMap::parse(row.text(0)?)).transpose()?,
             Err(error) if error.code() == Some(1146) => None,
             Err(error) => return Err(error.into()),
         };

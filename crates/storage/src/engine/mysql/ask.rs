@@ -81,7 +81,7 @@ impl MysqlEngine {
                 let topology = self.cluster.topology()?;
                 node_of(&topology, id.shard())?.primary.query(&sql).await?
             };
-            if let Some(row) = sets.first().and_then(|rows| rows.first()) {
+            if let Some(row) = mysql::first(&sets) {
                 return if row.is_null(0)? { Ok(None) } else { read::decode_row(row).map(Some) };
             }
             self.look_anew(attempt).await?;
@@ -169,7 +169,7 @@ impl MysqlEngine {
             loop {
                 let sql = format!("{statement} AND {} LIMIT {SWEEP_ROWS}; SELECT ROW_COUNT()", read::leased());
                 let sets = node.primary.query(&sql).await?;
-                let rows = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
+                let rows = mysql::first(&sets).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
                 changed += rows;
                 if rows < SWEEP_ROWS {
                     break;

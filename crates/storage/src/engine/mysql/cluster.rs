@@ -66,6 +66,10 @@ impl Cluster {
         Ok(self.topology.read().clone())
     }
 
+    pub fn epoch(&self) -> u64 {
+        self.topology.read().map.epoch
+    }
+
     pub fn map(&self) -> ShardMap {
         self.topology.read().map.clone()
     }
@@ -106,7 +110,7 @@ impl Cluster {
     /// Keeps the map for the next start: written beside and renamed, so that a crash leaves the old one or the new one.
     fn keep_file(&self, map: &ShardMap) {
         let Some(path) = &self.file else { return };
-        if std::fs::read_to_string(path).ok().and_then(|text| ShardMap::parse(&text).ok()).is_some_and(|kept| kept.epoch >= map.epoch) {
+        if read_map(path).is_ok_and(|kept| kept.epoch >= map.epoch) {
             return;
         }
         if let Err(error) = write_map(path, map) {
@@ -123,7 +127,7 @@ impl Cluster {
         let topology = self.topology()?;
         metrics::counter!(names::MAP_REFRESHES_TOTAL).increment(1);
         let told = keeper::maps(&topology).await;
-        let file = self.file.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).and_then(|text| ShardMap::parse(&text).ok());
+        let file = self.file.as_ref().and_then(|path| read_map(path).ok());
         if let Some(newest) = told.into_iter().chain(file).max_by_key(|map| map.epoch) {
             self.adopt(newest)?;
         }
@@ -185,6 +189,14 @@ impl Turned {
             Turned::Elsewhere(message) | Turned::Frozen(message) | Turned::NoLease(message) => message.clone(),
         }
     }
+}
+
+/// Reads a map from its file.
+pub(crate) fn read_map(path: &std::path::Path) -> Result<ShardMap> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::Invalid(format!("The shard map {} can't be read: {error}. `corkboard storage init` makes it.", path.display()))
+    })?;
+    ShardMap::parse(&text)
 }
 
 /// Writes a map to its file, whole or not at all.

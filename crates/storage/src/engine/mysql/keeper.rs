@@ -92,7 +92,7 @@ impl Keeper {
         let counts: HashMap<i64, u64> = commits.iter().map(|row| Ok((row.i64(0)?, row.u64(1)?))).collect::<mysql::Result<_>>()?;
         self.hear(cluster, counts);
         let epoch = epochs.first().map(|row| row.u64(0)).transpose()?.unwrap_or(0);
-        if epoch > cluster.map().epoch {
+        if epoch > cluster.epoch() {
             cluster.refresh().await?;
         }
         if renews && !renew(&node.primary).await? {
@@ -136,7 +136,7 @@ async fn renew(primary: &Server) -> Result<bool> {
          WHERE id = 1 AND until_ms > {SERVER_NOW}; SELECT ROW_COUNT()"
     );
     let sets = primary.query_within(&sql, LOOK_TIME).await?;
-    Ok(sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? == Some(1))
+    Ok(mysql::first(&sets).map(|row| row.i64(0)).transpose()? == Some(1))
 }
 
 /// Opens a primary whose lease has run out, after everybody was asked who could have taken its place.
@@ -156,8 +156,7 @@ pub(super) async fn reopen(cluster: &Arc<Cluster>, node: &Node) -> Result<()> {
                 node.entry.name
             ))
         })?;
-        let newest =
-            told.first().and_then(|rows| rows.first()).map(|row| Ok::<_, mysql::Error>(row.u64(0)?.max(row.u64(1)?))).transpose()?;
+        let newest = mysql::first(&told).map(|row| Ok::<_, mysql::Error>(row.u64(0)?.max(row.u64(1)?))).transpose()?;
         if newest.is_none_or(|newest| newest > epoch) {
             cluster.refresh().await?;
             return Err(Error::Unavailable(format!(
@@ -201,7 +200,7 @@ pub(super) async fn maps(topology: &Topology) -> Vec<ShardMap> {
 /// Returns a server's map if it is newer.
 async fn map_of(server: &Server, epoch: u64) -> Result<Option<ShardMap>> {
     let sets = server.query_within(&format!("SELECT map FROM shard_map WHERE id = 1 AND epoch > {epoch}"), MAP_TIME).await?;
-    sets.first().and_then(|rows| rows.first()).map(|row| ShardMap::parse(row.text(0)?)).transpose()
+    mysql::first(&sets).map(|row| ShardMap::parse(row.text(0)?)).transpose()
 }
 
 /// Finds moves that came to their end without anybody having told: the shards' old server says where they went. Finishes the arrival
@@ -239,7 +238,7 @@ pub(super) async fn arrive(target: &Server, shard: u16, epoch: u64) -> Result<()
          SELECT COUNT(*) FROM owned_shards WHERE shard = {shard} AND epoch = {epoch} AND state <> 'arriving'"
     );
     let sets = target.query(&sql).await?;
-    match sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? {
+    match mysql::first(&sets).map(|row| row.i64(0)).transpose()? {
         Some(1) => Ok(()),
         _ => Err(Error::Unavailable(format!("Shard {shard} has not arrived on {} at epoch {epoch}.", target.address()))),
     }

@@ -189,7 +189,7 @@ impl Lane {
 
     /// Begins a transaction, locks the shards and reads ahead: one round trip.
     async fn begin(&self, shards: &BTreeSet<u16>, overlay: &mut Overlay) -> std::result::Result<(Taken, BTreeMap<u16, Right>), Failure> {
-        let ahead = Ahead::of(overlay);
+        let mut ahead = Ahead::of(overlay);
         let mut statements = vec![
             "BEGIN".to_owned(),
             format!(
@@ -198,7 +198,7 @@ impl Lane {
             ),
             format!("SELECT until_ms > {SERVER_NOW} FROM lease WHERE id = 1"),
         ];
-        statements.extend(ahead.statements.iter().cloned());
+        statements.append(&mut ahead.statements);
         let sql = statements.join(";");
         let mut is_retry = false;
         let (taken, mut sets) = loop {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use mysql::{Credentials, Limits, Server};
 
-use super::cluster::write_map;
+use super::cluster::{read_map, write_map};
 use super::node::server;
 use crate::error::{Error, Result};
 use crate::shard_map::{ServerEntry, ShardMap};
@@ -82,10 +82,7 @@ impl Operator {
 
     /// Returns the newest map: that of the file, or a newer one that a server was told.
     pub async fn map(&self) -> Result<ShardMap> {
-        let text = std::fs::read_to_string(&self.file).map_err(|error| {
-            Error::Invalid(format!("The shard map {} can't be read: {error}. `corkboard storage init` makes it.", self.file.display()))
-        })?;
-        let mut map = ShardMap::parse(&text)?;
+        let mut map = read_map(&self.file)?;
         for entry in map.servers.clone() {
             for address in std::iter::once(&entry.primary).chain(&entry.replicas) {
                 if let Ok(Some(told)) = self.told_map(address).await
@@ -100,7 +97,7 @@ impl Operator {
 
     async fn told_map(&self, address: &str) -> Result<Option<ShardMap>> {
         let sets = self.server(address)?.query_within("SELECT map FROM shard_map WHERE id = 1", super::cluster::MAP_TIME).await?;
-        sets.first().and_then(|rows| rows.first()).map(|row| ShardMap::parse(row.text(0)?)).transpose()
+        mysql::first(&sets).map(|row| ShardMap::parse(row.text(0)?)).transpose()
     }
 
     /// Names a server for an operation: few connections, patient statements, the administrator's login.

@@ -180,7 +180,7 @@ impl Operator {
     /// Lets commits on a primary wait for a replica, now that one follows it; whether the one before did so its lease says.
     async fn wait_for_replicas(&self, server: &Server, report: &mut FailoverReport) -> Result<()> {
         let sets = server.query("SELECT semi_sync FROM lease WHERE id = 1").await?;
-        if sets.first().and_then(|rows| rows.first()).map(|row| row.bool(0)).transpose()? == Some(true) {
+        if mysql::first(&sets).map(|row| row.bool(0)).transpose()? == Some(true) {
             match Replication(server).set_semi_sync(true).await {
                 Ok(()) => report.steps.push(format!("commits on {} wait for a replica", server.address())),
                 Err(error) => report.steps.push(format!("commits on {} do NOT wait for a replica: {error}", server.address())),
@@ -296,8 +296,7 @@ impl Operator {
 
     /// Tells whether an earlier failover was killed before everybody knew: the file or a server has an older map.
     async fn is_unfinished(&self, map: &ShardMap) -> bool {
-        let kept = std::fs::read_to_string(&self.file).ok().and_then(|text| ShardMap::parse(&text).ok());
-        kept.is_none_or(|kept| kept.epoch < map.epoch)
+        super::read_map(&self.file).map_or(true, |kept| kept.epoch < map.epoch)
     }
 
     async fn finish(&self, map: &ShardMap, entry: &ServerEntry) -> Result<FailoverReport> {
@@ -375,7 +374,7 @@ impl Operator {
 async fn check_sync(entry: &ServerEntry, replicas: &[(String, Server)], accept_loss: bool) -> Result<()> {
     for (_, server) in replicas {
         let sets = server.query("SELECT semi_sync FROM lease WHERE id = 1").await?;
-        if sets.first().and_then(|rows| rows.first()).map(|row| row.bool(0)).transpose()? == Some(true) {
+        if mysql::first(&sets).map(|row| row.bool(0)).transpose()? == Some(true) {
             return Ok(());
         }
     }
@@ -399,7 +398,7 @@ async fn wait_out_lease(operator: &Operator, replicas: &[(String, Server)]) -> R
     let mut renewed_at = 0;
     for (_, server) in replicas {
         let sets = server.query("SELECT at_ms FROM lease WHERE id = 1").await?;
-        renewed_at = renewed_at.max(sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()?.unwrap_or(0));
+        renewed_at = renewed_at.max(mysql::first(&sets).map(|row| row.i64(0)).transpose()?.unwrap_or(0));
     }
     let wait_ms = (renewed_at + LEASE_MS + MARGIN_MS - now_ms()).clamp(0, LEASE_MS + MARGIN_MS);
     operator.progress.begin("waiting until the old primary's lease has run out", None);

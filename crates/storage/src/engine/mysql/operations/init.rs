@@ -84,7 +84,7 @@ impl Operator {
         }
         if is_new && number(0)? == Some(1) {
             let held = self.server(&entry.primary)?.query("SELECT COUNT(*) FROM owned_shards").await?;
-            if held.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? != Some(0) {
+            if mysql::first(&held).map(|row| row.i64(0)).transpose()? != Some(0) {
                 return Err(Error::Invalid(format!(
                     "The database {} on server {} belongs to a fleet already. Give the path of its shard map, or name another database.",
                     address.database, entry.name

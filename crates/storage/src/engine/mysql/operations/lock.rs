@@ -24,7 +24,7 @@ impl Operator {
             let mut connection = self.server(&entry.primary)?.take().await?;
             // The name is that of the database, so that fleets on one server don't meet.
             let sets = connection.query(&format!("SELECT GET_LOCK(CONCAT('corkboard.', DATABASE()), {WAIT_SECONDS})")).await?;
-            if sets.first().and_then(|rows| rows.first()).map(|row| row.optional(0, mysql::Row::i64)).transpose()?.flatten() != Some(1) {
+            if mysql::first(&sets).map(|row| row.optional(0, mysql::Row::i64)).transpose()?.flatten() != Some(1) {
                 return Err(Error::Unavailable(format!(
                     "Another storage operation is under way (server {} is locked). Wait for its end and try again.",
                     entry.name

@@ -151,7 +151,7 @@ impl Operator {
                      SELECT COUNT(*) FROM owned_shards WHERE shard = {shard} AND state = 'owned'"
                 );
                 let sets = source.query(&sql).await?;
-                if sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? != Some(1) {
+                if mysql::first(&sets).map(|row| row.i64(0)).transpose()? != Some(1) {
                     report.steps.push(format!("shard {shard}: its move was decided; run the move again to finish it"));
                     continue;
                 }
@@ -267,7 +267,7 @@ impl Operator {
                 "SELECT COUNT(*) FROM owned_shards WHERE shard BETWEEN {first} AND {last} AND state IN ('owned','copying','frozen')"
             ))
             .await?;
-        if held.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()? != Some(0) {
+        if mysql::first(&held).map(|row| row.i64(0)).transpose()? != Some(0) {
             return Err(Error::Corrupt(format!(
                 "Server {} says that it has some of the shards {first}–{last} already, and the map says otherwise. Nothing was moved; `corkboard storage verify` looks closer.",
                 stretch.target_name

@@ -102,7 +102,7 @@ impl Operator {
         let looked = async {
             let server = self.server(address)?;
             let told = server.query_within("SELECT at_ms FROM lease WHERE id = 1", LOOK_TIME).await?;
-            let at = told.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()?;
+            let at = mysql::first(&told).map(|row| row.i64(0)).transpose()?;
             let state = Replication(&server).state().await?;
             Ok::<_, crate::Error>((at, state))
         };

@@ -124,7 +124,7 @@ impl Operator {
 /// Asks for one number.
 async fn number(server: &Server, sql: &str) -> Result<i64> {
     let sets = server.query(sql).await?;
-    let row = sets.first().and_then(|rows| rows.first());
+    let row = mysql::first(&sets);
     Ok(row.ok_or_else(|| Error::Corrupt(format!("{} did not answer with a number.", server.address())))?.i64(0)?)
 }
 

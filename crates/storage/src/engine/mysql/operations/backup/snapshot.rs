@@ -87,7 +87,7 @@ impl Operator {
 /// Returns when the server's lease was renewed last, as far as this server knows.
 async fn lease_at(server: &Server) -> Result<Option<i64>> {
     let sets = server.query("SELECT at_ms FROM lease WHERE id = 1").await?;
-    Ok(sets.first().and_then(|rows| rows.first()).map(|row| row.i64(0)).transpose()?)
+    Ok(mysql::first(&sets).map(|row| row.i64(0)).transpose()?)
 }
 
 async fn open(name: &str, read_from: String, server: &Server, wish: &BackupWish) -> Result<Snapshot> {

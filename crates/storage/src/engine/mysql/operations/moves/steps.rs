@@ -23,7 +23,7 @@ pub(in super::super) async fn decided_epoch(source: &Server, first: u16, last: u
         "SELECT MIN(epoch), COUNT(*) FROM owned_shards WHERE shard BETWEEN {first} AND {last} AND state = 'moved' AND other = '{to}'"
     );
     let sets = source.query(&sql).await?;
-    let Some(row) = sets.first().and_then(|rows| rows.first()) else { return Ok(None) };
+    let Some(row) = mysql::first(&sets) else { return Ok(None) };
     match (row.u64(1)?, u64::from(last - first) + 1) {
         (0, _) => Ok(None),
         (moved, wanted) if moved == wanted => Ok(Some(row.u64(0)?)),
@@ -110,7 +110,7 @@ pub(in super::super) async fn decide(stretch: &Stretch<'_>) -> Result<bool> {
         stretch.target_name
     );
     let sets = connection.query(&sql).await?;
-    let changed = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?;
+    let changed = mysql::first(&sets).map(|row| row.u64(0)).transpose()?;
     let is_whole = changed == Some(u64::from(last - first) + 1);
     connection.query(if is_whole { "COMMIT" } else { "ROLLBACK" }).await?;
     connection.put_back();
@@ -157,7 +157,7 @@ pub(in super::super) async fn delete_rows(server: &Server, first: u16, last: u16
                 shape.name, shape.columns[0]
             );
             let sets = connection.query(&sql).await?;
-            let rows = sets.first().and_then(|rows| rows.first()).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
+            let rows = mysql::first(&sets).map(|row| row.u64(0)).transpose()?.unwrap_or(0);
             operator.progress.advance(rows);
             if rows < DELETE_ROWS {
                 break;
