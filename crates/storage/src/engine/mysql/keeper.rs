@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::cluster::{Cluster, MAP_TIME, Topology};
 use super::lane::{SERVER_NOW, now_ms};
 use super::node::Node;
+use super::read::leased;
 use super::samples::Sampler;
 use crate::error::{Error, Result};
 use crate::metrics as names;
@@ -27,6 +28,9 @@ const LEASE_ROUNDS: u32 = 4;
 pub(crate) const LEASE_MS: i64 = 5_000;
 /// How long one look may take. A frozen server must not freeze its keeper.
 const LOOK_TIME: Duration = Duration::from_millis(1_500);
+
+/// How long the count of a process that writes nothing is kept. One that writes again counts from 1, which others hear as a commit.
+const WRITER_KEPT_MS: i64 = 24 * 3_600_000;
 
 /// Starts the keeper of a node; it ends with the node or the cluster.
 pub(super) fn start(cluster: Weak<Cluster>, node: Weak<Node>) -> AbortHandle {
@@ -82,6 +86,7 @@ impl Keeper {
         }
         if !self.has_tables {
             ensure_tables(&node.primary).await?;
+            forget_writers(&node.primary).await?;
             self.has_tables = true;
         }
         let sets = node
@@ -125,6 +130,13 @@ async fn ensure_tables(server: &Server) -> Result<()> {
             server.query(statement).await?;
         }
     }
+    Ok(())
+}
+
+/// Forgets what processes of the past have counted, or the table that every keeper reads in each round would grow with each start.
+async fn forget_writers(primary: &Server) -> Result<()> {
+    let before = now_ms() - WRITER_KEPT_MS;
+    primary.query_within(&format!("DELETE FROM commits WHERE at_ms < {before} AND {}", leased()), LOOK_TIME).await?;
     Ok(())
 }
 
@@ -241,5 +253,32 @@ pub(super) async fn arrive(target: &Server, shard: u16, epoch: u64) -> Result<()
     match mysql::first(&sets).map(|row| row.i64(0)).transpose()? {
         Some(1) => Ok(()),
         _ => Err(Error::Unavailable(format!("Shard {shard} has not arrived on {} at epoch {epoch}.", target.address()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql::Limits;
+
+    use crate::contract::fleet::{Fleet, site};
+    use crate::engine::mysql::node::server;
+
+    #[tokio::test]
+    async fn processes_of_the_past_are_forgotten_and_those_of_today_are_not() {
+        let Some(fleet) = Fleet::start("processes_of_the_past_are_forgotten", 1) else { return };
+        let server = server(&fleet.map.servers[0].primary, &site(), Limits::default()).expect("a server");
+        let now = super::now_ms();
+        let sql = format!("INSERT INTO commits (writer, lane, count, at_ms) VALUES (1, 0, 5, 1000), (2, 0, 7, {now})");
+        server.query(&sql).await.expect("two writers");
+        let _engine = fleet.open();
+        for _ in 0..500 {
+            let sets = server.query("SELECT writer FROM commits WHERE writer IN (1, 2)").await.expect("writers");
+            if sets[0].len() == 1 {
+                assert_eq!(sets[0][0].i64(0), Ok(2));
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the old writer was never forgotten");
     }
 }
