@@ -43,6 +43,7 @@ contract!(
     suggestions_are_shared_follows,
     a_forgotten_person_leaves_nothing,
     idle_feeds_are_dropped_and_unheld_pins_forgotten,
+    what_was_shown_is_kept_until_the_person_is_long_away,
     clear_forgets_everything,
 );
 
@@ -483,6 +484,21 @@ async fn idle_feeds_are_dropped_and_unheld_pins_forgotten(world: World) {
     assert!((15..=20).contains(&stats.feeds), "{stats:?}");
     world.follow(129, Target::User(user(1))).await;
     assert!(!world.page(100).await.present && world.feeds.home(user(128), None, 5).await.expect("a page").present);
+}
+
+async fn what_was_shown_is_kept_until_the_person_is_long_away(world: World) {
+    assert_eq!(world.feeds.shown(user(2)).await, Ok(None));
+    for shown in [vec![1, 2, 3], vec![4; 5_000]] {
+        world.feeds.set_shown(user(2), shown.clone()).await.expect("kept");
+        assert_eq!((world.feeds.shown(user(2)).await, world.feeds.shown(user(3)).await), (Ok(Some(shown)), Ok(None)));
+    }
+    assert!(matches!(world.feeds.set_shown(user(2), vec![0; (64 << 10) + 1]).await, Err(crate::Error::Invalid(_))));
+    world.feeds.set_shown(user(3), vec![7]).await.expect("kept");
+    world.feeds.forget_user(user(3)).await.expect("applied");
+    assert_eq!(world.feeds.shown(user(3)).await, Ok(None));
+    world.clock.advance(LIMITS.idle_ms + 1);
+    world.feeds.maintain().await.expect("swept");
+    assert_eq!(world.feeds.shown(user(2)).await, Ok(None));
 }
 
 async fn clear_forgets_everything(world: World) {

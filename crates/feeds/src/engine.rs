@@ -98,6 +98,13 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Lists people followed by those whom the user follows: the most shared first; none already followed, blocked or muted.
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>>;
 
+    /// Returns what `set_shown` last kept for the user; `None` when nothing is kept, or no longer.
+    async fn shown(&self, user: UserId) -> Result<Option<Vec<u8>>>;
+
+    /// Keeps bytes about what the user was shown, in place of the earlier ones; the ranking alone knows what they mean. Dropped
+    /// when the user has been away for long, and with the user.
+    async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()>;
+
     /// Makes everything that was applied durable, together with the log's offset up to which it is complete. An engine that is
     /// not asked to persist does nothing.
     async fn snapshot(&self, offset: i64) -> Result<()>;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::facts::{
     BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
 };
-use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX};
+use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX};
 use crate::metrics as names;
 
 /// The follower graph and the feeds.
@@ -189,6 +189,17 @@ impl Feeds {
     pub async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
         check_page(limit)?;
         self.call("suggestions", self.engine.suggestions(user, limit)).await
+    }
+
+    /// Returns what [`Feeds::set_shown`] last kept for the user; `None` when nothing is kept, or no longer.
+    pub async fn shown(&self, user: UserId) -> Result<Option<Vec<u8>>> {
+        self.call("shown", self.engine.shown(user)).await
+    }
+
+    /// Keeps at most 64 KiB about what the user was shown, in place of the earlier ones; only the caller knows what they mean.
+    pub async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()> {
+        check_batch("bytes", shown.len(), SHOWN_BYTES_MAX)?;
+        self.call("set_shown", self.engine.set_shown(user, shown)).await
     }
 
     /// Drops idle feeds, feeds beyond the total limit and pins that no list holds. Snapshots do it too.

@@ -9,6 +9,8 @@ pub(crate) const PAGE_ENTRIES_MAX: usize = PAGE_SIZE_MAX;
 pub(crate) const BATCH_ITEMS_MAX: usize = 1_000;
 /// Changes in one `apply`: keeps one call well under its deadline. More is refused.
 pub(crate) const CHANGES_PER_CALL_MAX: usize = 10_000;
+/// Bytes kept for one user of what was shown. More is refused.
+pub(crate) const SHOWN_BYTES_MAX: usize = 64 << 10;
 /// Milliseconds that a call may take before the caller is told that it gave no answer.
 pub(crate) const CALL_MS_MAX: u64 = 5_000;
 /// Milliseconds within which a caller that found no feed builds and fills it (storage calls end after ten seconds each). A fill

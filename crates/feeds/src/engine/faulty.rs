@@ -109,6 +109,14 @@ impl Engine for Faulty {
         self.call(self.inner.suggestions(user, limit)).await
     }
 
+    async fn shown(&self, user: UserId) -> Result<Option<Vec<u8>>> {
+        self.call(self.inner.shown(user)).await
+    }
+
+    async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()> {
+        self.call(self.inner.set_shown(user, shown)).await
+    }
+
     async fn snapshot(&self, offset: i64) -> Result<()> {
         self.call(self.inner.snapshot(offset)).await
     }

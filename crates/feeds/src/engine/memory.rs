@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use model::{BoardId, PinId, TopicId, UserId};
+use model::{BoardId, PinId, Timestamp, TopicId, UserId};
 use parking_lot::{Mutex, RwLock};
 use runtime::SharedClock;
 
@@ -54,6 +54,12 @@ type SharedList = Arc<RwLock<List>>;
 /// Locks that keep the two ends of one person's edges together.
 const WRITER_COUNT: usize = 64;
 
+/// What the ranking keeps of what a person was shown. Not in snapshots: after a restart everything counts as unseen.
+struct Shown {
+    bytes: Vec<u8>,
+    at: Timestamp,
+}
+
 /// Graph and feeds in memory.
 #[derive(Clone)]
 pub struct MemoryEngine {
@@ -71,6 +77,7 @@ struct Memory {
     topics: Sharded<TopicId, Topic>,
     pins: Sharded<PinId, Known>,
     slots: Sharded<UserId, Slot>,
+    shown: Sharded<UserId, Shown>,
     everything: RwLock<List>,
     domains: Sharded<Arc<str>, SharedList, RandomState>,
     /// Sources with more followers than pins are pushed to. In the order in which their lists are locked.
@@ -146,6 +153,7 @@ impl Memory {
             topics: Sharded::default(),
             pins: Sharded::default(),
             slots: Sharded::default(),
+            shown: Sharded::default(),
             everything: RwLock::default(),
             domains: Sharded::default(),
             merged: RwLock::default(),
@@ -176,6 +184,7 @@ impl Memory {
     fn clear(&self) {
         let _one = self.sweeping.lock();
         self.slots.clear();
+        self.shown.clear();
         self.nodes.clear();
         self.merged.write().clear();
         self.merged_count.store(0, Ordering::Release);
@@ -239,6 +248,16 @@ impl Engine for MemoryEngine {
 
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
         Ok(self.memory.suggestions(user, limit))
+    }
+
+    async fn shown(&self, user: UserId) -> Result<Option<Vec<u8>>> {
+        Ok(self.memory.shown.read(&user).get(&user).map(|shown| shown.bytes.clone()))
+    }
+
+    async fn set_shown(&self, user: UserId, bytes: Vec<u8>) -> Result<()> {
+        let shown = Shown { bytes, at: self.memory.clock.now() };
+        self.memory.shown.write(&user).insert(user, shown);
+        Ok(())
     }
 
     async fn snapshot(&self, offset: i64) -> Result<()> {

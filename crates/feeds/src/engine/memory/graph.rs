@@ -252,6 +252,7 @@ impl Memory {
         }
         self.retract_owned(user);
         self.slots.write(&user).remove(&user);
+        self.shown.write(&user).remove(&user);
         self.nodes.write(&user).remove(&user);
     }
 

@@ -41,6 +41,9 @@ impl Memory {
 
     fn drop_feeds(&self) {
         let now = self.clock.now();
+        for shard in self.shown.shards() {
+            shard.write().retain(|_, shown| now.0.saturating_sub(shown.at.0) < self.limits.idle_ms);
+        }
         let mut ready: Vec<(i64, UserId, usize)> = Vec::new();
         for shard in self.slots.shards() {
             let mut slots = shard.write();
