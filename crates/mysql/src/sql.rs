@@ -4,18 +4,25 @@ use std::fmt::{Display, Write};
 
 /// Appends a text as a literal. Safe under the character set and the mode that every connection sets: utf8mb4, with backslash escapes.
 pub fn quote(sql: &mut String, text: &str) {
+    sql.reserve(text.len() + 2);
     sql.push('\'');
-    for c in text.chars() {
-        match c {
-            '\'' => sql.push_str("\\'"),
-            '\\' => sql.push_str("\\\\"),
-            '\0' => sql.push_str("\\0"),
-            '\n' => sql.push_str("\\n"),
-            '\r' => sql.push_str("\\r"),
-            '\u{1a}' => sql.push_str("\\Z"),
-            c => sql.push(c),
-        }
+    // What needs no escape is copied in one piece: nearly all of it, and all escapes are of one byte.
+    let mut copied = 0;
+    for (place, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'\'' => "\\'",
+            b'\\' => "\\\\",
+            0 => "\\0",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            0x1a => "\\Z",
+            _ => continue,
+        };
+        sql.push_str(&text[copied..place]);
+        sql.push_str(escape);
+        copied = place + 1;
     }
+    sql.push_str(&text[copied..]);
     sql.push('\'');
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench -p storage --bench storage                     durable servers, 64 clients
 //! cargo bench -p storage --bench storage -- --seconds 5      how long each turn lasts
+//! cargo bench -p storage --bench storage -- --only inserts   one part: reads, latency, batched, inserts
 //! cargo bench -p storage --bench storage -- --test           small, sanity asserted
 //!
 //! ours     this process ─ gRPC ─▶ corkboard serve --roles storage (its own process) ─▶ MariaDB
@@ -38,7 +39,11 @@ const TURNS: usize = 2;
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_test = arguments.iter().any(|argument| argument == "--test");
-    let seconds = arguments.iter().position(|argument| argument == "--seconds").and_then(|at| arguments.get(at + 1)?.parse::<f64>().ok());
+    let option = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
+    let seconds = option("--seconds").and_then(|seconds| seconds.parse::<f64>().ok());
+    let only = option("--only").cloned();
+    let known = ["reads", "latency", "batched", "inserts"];
+    ensure!(only.as_deref().is_none_or(|only| known.contains(&only)), "--only takes one of {}", known.join(", "));
     if let Some(reason) = testkit::mariadb::missing() {
         testkit::skip::skip("bench storage", &reason);
         return Ok(());
@@ -46,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     let turn = Duration::from_secs_f64(seconds.unwrap_or(if is_test { 0.3 } else { 4.0 }));
     let pins = if is_test { 200 } else { 20_000 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let figures = runtime.block_on(measure(turn, pins))?;
+    let figures = runtime.block_on(measure(turn, pins, only.as_deref()))?;
     if is_test {
         let of = |name: &str| figures.iter().find(|figure| figure.figure == name).map_or(0.0, |figure| figure.value);
         ensure!(of("point_reads") > 0.0 && of("inserts") > 0.0 && of("batched_get_speedup") > 0.0, "something was not measured");
@@ -65,12 +70,22 @@ struct Bench {
     ids: Vec<Id>,
 }
 
-async fn measure(turn: Duration, pins: usize) -> anyhow::Result<Vec<Figure>> {
+async fn measure(turn: Duration, pins: usize, only: Option<&str>) -> anyhow::Result<Vec<Figure>> {
     let bench = Bench::start(pins).await?;
-    let mut figures = bench.reads(turn).await?;
-    figures.extend(bench.latency(turn).await?);
-    figures.extend(bench.batched().await?);
-    figures.extend(bench.inserts(turn).await?);
+    let is_wanted = |part: &str| only.is_none_or(|only| only == part);
+    let mut figures = Vec::new();
+    if is_wanted("reads") {
+        figures.extend(bench.reads(turn).await?);
+    }
+    if is_wanted("latency") {
+        figures.extend(bench.latency(turn).await?);
+    }
+    if is_wanted("batched") {
+        figures.extend(bench.batched().await?);
+    }
+    if is_wanted("inserts") {
+        figures.extend(bench.inserts(turn).await?);
+    }
     Ok(figures)
 }
 

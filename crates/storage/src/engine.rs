@@ -117,6 +117,11 @@ pub trait Engine: Send + Sync + 'static {
         None
     }
 
+    /// Tells whether there is another front behind this engine, which holds every payload against its schema. Then this one need not.
+    fn has_front(&self) -> bool {
+        false
+    }
+
     /// Returns a receiver that changes after commits, those of other processes included.
     fn watch(&self) -> tokio::sync::watch::Receiver<u64>;
 

@@ -8,7 +8,7 @@ pub(crate) const WRITE_OPS: &str = "storage_write_ops";
 pub(crate) const IDS_RESERVED_TOTAL: &str = "storage_ids_reserved_total";
 pub(crate) const CLAIMS_SWEPT_TOTAL: &str = "storage_claims_swept_total";
 pub(crate) const CALLS_REFUSED_TOTAL: &str = "storage_calls_refused_total";
-pub(crate) const REMOTE_CALLS_TOTAL: &str = "storage_remote_calls_total";
+pub(crate) const REMOTE_MESSAGES_TOTAL: &str = "storage_remote_messages_total";
 pub(crate) const REMOTE_GATHERED: &str = "storage_remote_gathered";
 pub(crate) const REMOTE_LOST_TOTAL: &str = "storage_remote_lost_total";
 
@@ -42,7 +42,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(SUCCESSIONS_TOTAL, "Times that this process went on at the fleet to which its embedded store had moved: 0 or 1."),
     Metric::counter(REPLICA_PASSED_OVER_TOTAL, "Reads for which a replica was chosen and the primary asked in the end."),
     Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the storage service that its access list does not allow, by `caller` and `call`."),
-    Metric::counter(REMOTE_CALLS_TOTAL, "Calls to storage services elsewhere, by `call`; each carries what was gathered."),
-    Metric::histogram(REMOTE_GATHERED, "Reads or writes that one call to a storage service carried, by `call`."),
-    Metric::counter(REMOTE_LOST_TOTAL, "Calls to storage services that were not answered, by `address`; it is left out for a while."),
+    Metric::counter(REMOTE_MESSAGES_TOTAL, "Messages to storage services elsewhere; each carries what was gathered."),
+    Metric::histogram(REMOTE_GATHERED, "Reads or writes that one message to a storage service carried."),
+    Metric::counter(REMOTE_LOST_TOTAL, "Sessions with storage services that were lost, by `address`; it is left out for a while."),
 ];

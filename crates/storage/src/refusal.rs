@@ -197,9 +197,18 @@ fn check_data(id: Id, data: &str) -> Result<()> {
             data.len()
         ));
     }
-    check_schema(id.kind(), data.as_bytes()).map_err(|error| {
-        Error::Invalid(format!("The data of id {id} is not of the schema of a {:?}: {error}. Write the object's own type.", id.kind()))
-    })
+    Ok(())
+}
+
+/// Checks that every payload is of its type's schema.
+pub(crate) fn check_schemas(batch: &Batch) -> Result<()> {
+    for op in &batch.ops {
+        let (Op::Create { id, data } | Op::Update { id, data, .. }) = op else { continue };
+        check_schema(id.kind(), data.as_bytes()).map_err(|error| {
+            Error::Invalid(format!("The data of id {id} is not of the schema of a {:?}: {error}. Write the object's own type.", id.kind()))
+        })?;
+    }
+    Ok(())
 }
 
 /// Computes what a retry must have in common with the first try: everything that is written and required, less the ids, times and

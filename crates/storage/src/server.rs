@@ -1,9 +1,9 @@
 //! The gRPC face of the storage service: what other processes call, over the front, in one process.
 //!
 //! ```text
-//! Read  ─▶ identify ─▶ permitted? ─▶ reads.rs joins look-ups ─▶ Storage (front) ─▶ answers as they come
-//! Write ─▶ identify ─▶ permitted? ─▶ each batch on its own   ─▶ Storage (front) ─▶ answers as they come ─▶ watch.rs tells the others
-//! Watch ─▶ identify ─▶ commits, for as long as the caller listens
+//! Converse ─▶ identify ─▶ session.rs ─ reads  ─▶ permitted? ─▶ reads.rs joins look-ups ─▶ Storage (front) ─▶ answers as they come
+//!                                    └ writes ─▶ permitted? ─▶ each batch on its own   ─▶ Storage (front) ─▶ … and watch.rs tells the others
+//! Watch    ─▶ identify ─▶ commits, for as long as the caller listens
 //! ```
 //!
 //! Invariants
@@ -13,30 +13,31 @@
 //! - One question or batch that fails does not make another one fail.
 
 mod reads;
+mod session;
 mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::{AccessList, Caller, OUTBOX, Right};
 use crate::error::{Error, Result};
-use crate::limits::LONG_DEADLINE;
 use crate::metrics as names;
 use crate::storage::Storage;
 use crate::wire::proto::storage_server::{Storage as Face, StorageServer};
-use crate::wire::proto::{self, write::What as WriteWhat, write_answer::What as WriteAnswerWhat};
-use crate::wire::{self, MESSAGE_BYTES_MAX};
+use crate::wire::proto::{self, write::What as WriteWhat};
+use crate::wire::{self, MESSAGE_BYTES_MAX, Piece};
+use session::Session;
 use watch::Watchers;
 
-/// Calls of one connection at a time. A client gathers what it has, so more means that it is broken; they wait.
-const STREAMS_MAX: u32 = 1_024;
+/// Calls of one connection at a time: sessions and watches of one client, which has a few.
+const STREAMS_MAX: u32 = 64;
 /// Bytes on their way to us that we have not looked at yet, per call and per connection: a whole batch at full speed.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
@@ -44,8 +45,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long calls may take to end once the service should. What was acknowledged is durable; what was not is unknown to its caller.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
-/// Answers that one message carries at most.
-const ANSWERS_MAX: usize = 256;
 
 type Answers<T> = BoxStream<'static, std::result::Result<T, Status>>;
 
@@ -114,27 +113,6 @@ fn refused(caller: &str, call: &'static str, table: &str, missing: String) -> Er
     Error::Invalid(missing)
 }
 
-/// Reads how long the caller will wait; `None` when it does not say.
-fn patience(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(number.saturating_mul(3_600))),
-        "M" => Some(Duration::from_secs(number.saturating_mul(60))),
-        "S" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_millis(number)),
-        "u" => Some(Duration::from_micros(number)),
-        "n" => Some(Duration::from_nanos(number)),
-        _ => None,
-    }
-}
-
-/// Returns the instant at which the caller stops listening. The front has shorter deadlines for whatever is short.
-fn deadline(metadata: &MetadataMap) -> Instant {
-    Instant::now() + patience(metadata).unwrap_or(LONG_DEADLINE).min(LONG_DEADLINE)
-}
-
 impl Service {
     /// Finds out who calls. `None` when there is no access list.
     fn identify(&self, metadata: &MetadataMap, call: &'static str) -> std::result::Result<Option<&Caller>, Status> {
@@ -150,45 +128,14 @@ impl Service {
 
 #[tonic::async_trait]
 impl Face for Service {
-    type ReadStream = Answers<proto::ReadAnswers>;
-    type WriteStream = Answers<proto::WriteAnswers>;
+    type ConverseStream = Answers<proto::Answers>;
     type WatchStream = Answers<proto::Commits>;
 
-    async fn read(&self, request: Request<proto::ReadRequest>) -> std::result::Result<Response<Self::ReadStream>, Status> {
-        let caller = self.identify(request.metadata(), "read")?;
-        let deadline = deadline(request.metadata());
-        let proto::ReadRequest { freshness, reads } = request.into_inner();
-        let storage = match freshness.map(wire::freshness).transpose() {
-            Ok(Some(freshness)) => self.storage.viewed(freshness),
-            Ok(None) => self.storage.clone(),
-            Err(error) => return Err(Status::invalid_argument(error.to_string())),
-        };
-        Ok(Response::new(reads::answers(storage, caller, reads, deadline)))
-    }
-
-    async fn write(&self, request: Request<proto::WriteRequest>) -> std::result::Result<Response<Self::WriteStream>, Status> {
-        let caller = self.identify(request.metadata(), "write")?;
-        let deadline = deadline(request.metadata());
-        let proto::WriteRequest { client, writes } = request.into_inner();
-        let running = FuturesUnordered::new();
-        for (index, write) in writes.into_iter().enumerate() {
-            let intent = Intent::of(write, caller);
-            let (storage, watchers) = (self.storage.clone(), self.watchers.clone());
-            running.push(async move {
-                let result = match intent {
-                    Ok(intent) => intent.carry_out(&storage, deadline).await,
-                    Err(error) => Err(error),
-                };
-                if matches!(result, Ok(_) | Err(Error::Unknown(_))) {
-                    watchers.committed(client);
-                }
-                proto::WriteAnswer {
-                    index: index as u32,
-                    what: Some(result.unwrap_or_else(|error| WriteAnswerWhat::Error((&error).into()))),
-                }
-            });
-        }
-        let messages = running.ready_chunks(ANSWERS_MAX).map(|answers| Ok(proto::WriteAnswers { answers }));
+    async fn converse(&self, request: Request<Streaming<proto::Asks>>) -> std::result::Result<Response<Self::ConverseStream>, Status> {
+        let caller = self.identify(request.metadata(), "converse")?.cloned().map(Arc::new);
+        let (storage, watchers, stopped) = (self.storage.clone(), self.watchers.clone(), self.stopped.clone());
+        let session = Session::new(storage, watchers, caller, stopped, request.into_inner());
+        let messages = stream::unfold(session, |mut session| async move { session.next().await.map(|message| (message, session)) });
         Ok(Response::new(messages.boxed()))
     }
 
@@ -233,49 +180,19 @@ impl Intent {
     }
 
     /// Writes. Whoever waits no longer than `deadline` does not learn what became of it.
-    async fn carry_out(self, storage: &Storage, deadline: Instant) -> Result<WriteAnswerWhat> {
+    async fn carry_out(self, storage: &Storage, deadline: Instant) -> Result<Piece> {
         let work = async {
             Ok(match self {
-                Intent::Batch(batch) => WriteAnswerWhat::Written(storage.write(batch).await?.into()),
-                Intent::Reserve { shard, kind, count } => WriteAnswerWhat::Number(storage.reserve(shard, kind, count).await?),
+                Intent::Batch(batch) => Piece::Written(storage.write(batch).await?.into()),
+                Intent::Reserve { shard, kind, count } => Piece::Result(storage.reserve(shard, kind, count).await?),
                 Intent::OutboxForget(positions) => {
                     storage.outbox_forget(&positions).await?;
-                    WriteAnswerWhat::Number(0)
+                    Piece::Result(0)
                 }
-                Intent::SweepIdempotency(before) => WriteAnswerWhat::Number(storage.sweep_idempotency_before(before).await?),
+                Intent::SweepIdempotency(before) => Piece::Result(storage.sweep_idempotency_before(before).await?),
             })
         };
         let late = |_| Err(Error::Unknown("The write was not done when its caller's deadline came.".to_owned()));
         tokio::time::timeout_at(deadline, work).await.unwrap_or_else(late)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_are_read_as_grpc_writes_them() {
-        let read = |text: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("a value"));
-            patience(&metadata)
-        };
-        let cases = [
-            ("1H", Some(Duration::from_secs(3_600))),
-            ("2M", Some(Duration::from_secs(120))),
-            ("3S", Some(Duration::from_secs(3))),
-            ("250m", Some(Duration::from_millis(250))),
-            ("9999999u", Some(Duration::from_micros(9_999_999))),
-            ("1n", Some(Duration::from_nanos(1))),
-            ("5", None),
-            ("S", None),
-            ("-1S", None),
-            ("1x", None),
-        ];
-        for (text, wanted) in cases {
-            assert_eq!(read(text), wanted, "{text}");
-        }
-        assert_eq!(patience(&MetadataMap::new()), None);
     }
 }

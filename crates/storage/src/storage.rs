@@ -20,8 +20,8 @@ use crate::ids::Ids;
 use crate::limits::{DEADLINE, LIST_ROWS_MAX, LONG_DEADLINE, SWEEP_CLAIMS};
 use crate::metrics as names;
 use crate::refusal::{
-    check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_shard, idempotency,
-    owner_in_key,
+    check_batch, check_ends, check_id_count, check_ids, check_limit, check_name_key, check_object_kind, check_schemas, check_shard,
+    idempotency, owner_in_key,
 };
 use crate::row::{Edge, Freshness, Name, Range, Row, Stats};
 
@@ -108,6 +108,9 @@ impl Storage {
     pub async fn write(&self, batch: Batch) -> Result<Written> {
         writing("write", async {
             let bytes = check_batch(&batch)?;
+            if !self.engine().has_front() {
+                check_schemas(&batch)?;
+            }
             metrics::histogram!(names::WRITE_OPS).record(batch.ops.len() as f64);
             let prepared = Prepared {
                 shard: batch.shard,

@@ -183,6 +183,10 @@ impl Engine for Faulty {
         self.inner.watch()
     }
 
+    fn has_front(&self) -> bool {
+        self.inner.has_front()
+    }
+
     fn watch_others(&self) -> tokio::sync::watch::Receiver<u64> {
         self.inner.watch_others()
     }

@@ -7,7 +7,7 @@
 //!                replicas' delay, newer maps
 //! ```
 //!
-//! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, overlay.rs the pure
+//! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, queue.rs what goes together, overlay.rs the pure
 //! decision, ahead.rs reading ahead, ask.rs where is read, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
 //! look at everything, inspect.rs what verification lists and mends, samples.rs how large servers are, follow.rs what a process does whose site
 //! comes from an embedded store.
@@ -29,6 +29,7 @@ mod lane;
 mod node;
 mod operations;
 mod overlay;
+mod queue;
 mod read;
 mod samples;
 mod schema;

@@ -1,10 +1,10 @@
 //! The network as an engine: storage that runs in another process, or in several.
 //!
 //! ```text
-//! get · edges · counts · ranges · name ─▶ gather.rs ─▶ Read  ┐ client.rs
-//! write · reserve · …                  ─▶ gather.rs ─▶ Write ├─▶ targets.rs: which address ─▶ service (server.rs) ─▶ front ─▶ engine
-//! scan · outbox · check · …, large reads ────────────▶ Read  ┘
-//! watch ◀─ watch.rs ◀───────────────────────────────── Watch
+//! get · edges · counts · ranges · name    reads  ┐ client.rs
+//! write · reserve · …                     writes ├─▶ targets.rs: which address ─▶ session.rs ─▶ service (server.rs) ─▶ front ─▶ engine
+//! scan · outbox · check · …, large reads  large  ┘
+//! watch ◀─ watch.rs ◀────────────────────────────────────────────────────────── service
 //! ```
 //!
 //! What is known when there is no answer
@@ -13,7 +13,7 @@
 //! - A write was lost: it may have happened (`Unknown`). It is not sent again, because it may have no idempotency key.
 
 mod client;
-mod gather;
+mod session;
 mod targets;
 mod watch;
 
@@ -32,11 +32,12 @@ use crate::engine::{Engine, EngineStats, Prepared};
 use crate::error::{Error, Result};
 use crate::limits::{DEADLINE, LONG_DEADLINE};
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
-use crate::wire::proto::{self, read::What as Question, write::What as Intent, write_answer};
+use crate::wire::proto::{self, read::What as Question, write::What as Intent};
 use crate::wire::{self, Piece, answer_of};
 use client::Client;
 
 pub use targets::Identity;
+use targets::Lane;
 
 /// Reads that are gathered have at most this many look-ups or rows. Larger ones go alone, so that small ones don't wait for them.
 const SMALL_MAX: usize = 256;
@@ -49,7 +50,7 @@ const ID_BYTES: usize = 8;
 /// Storage in another process.
 pub struct RemoteEngine {
     client: Arc<Client>,
-    freshness: Option<Arc<Freshness>>,
+    freshness: Option<Freshness>,
 }
 
 impl RemoteEngine {
@@ -63,16 +64,16 @@ impl RemoteEngine {
         if size > SMALL_MAX {
             return self.ask_alone(question, DEADLINE).await;
         }
-        self.client.ask(question, self.freshness.clone(), QUESTION_BYTES + ID_BYTES * size).await
+        self.client.ask(Lane::Reads, question, self.freshness.as_ref(), QUESTION_BYTES + ID_BYTES * size, DEADLINE).await
     }
 
     async fn ask_alone(&self, question: Question, patience: Duration) -> Result<Vec<Piece>> {
-        self.client.ask_alone(question, self.freshness.as_deref(), patience).await
+        self.client.ask(Lane::Large, question, self.freshness.as_ref(), QUESTION_BYTES, patience).await
     }
 
     async fn want_number(&self, intent: Intent, bytes: usize) -> Result<u64> {
         match self.client.want(intent, bytes).await? {
-            write_answer::What::Number(number) => Ok(number),
+            Piece::Result(number) => Ok(number),
             _ => Err(Error::Unknown("The storage service did not answer with a number.".to_owned())),
         }
     }
@@ -99,7 +100,7 @@ impl Engine for RemoteEngine {
             ops: wire::ops_to(batch.ops),
         };
         match self.client.want(Intent::Batch(batch), bytes).await? {
-            write_answer::What::Written(written) => answer_of::written(written),
+            Piece::Written(written) => answer_of::written(written),
             _ => Err(Error::Unknown("The storage service did not say what the batch did.".to_owned())),
         }
     }
@@ -155,7 +156,11 @@ impl Engine for RemoteEngine {
     }
 
     fn view(&self, freshness: &Freshness) -> Option<Arc<dyn Engine>> {
-        Some(Arc::new(RemoteEngine { client: self.client.clone(), freshness: Some(Arc::new(freshness.clone())) }))
+        Some(Arc::new(RemoteEngine { client: self.client.clone(), freshness: Some(freshness.clone()) }))
+    }
+
+    fn has_front(&self) -> bool {
+        true
     }
 
     fn watch(&self) -> tokio::sync::watch::Receiver<u64> {

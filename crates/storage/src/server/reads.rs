@@ -1,4 +1,4 @@
-//! Reads of one call: who may ask what, which look-ups are joined into one, and how answers become messages.
+//! Reads of one message: who may ask what, and which look-ups are joined into one.
 //!
 //! ```text
 //! get a · get b, c · count d · range e of x · range f of x · scan  ─▶  get a, b, c │ count d │ ranges e, f of x │ scan     at the same time
@@ -10,22 +10,18 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
-use prost::Message;
 use tokio::time::Instant;
 
-use super::{ANSWERS_MAX, Answers, refused};
+use super::refused;
+use super::session::Answer;
 use crate::access::{Caller, NAMES, OUTBOX, Right};
 use crate::error::{Error, Result};
 use crate::limits::IDS_PER_CALL_MAX;
 use crate::row::{Range, StaleClaim};
 use crate::storage::Storage;
-use crate::wire::proto::{self, read::What, read_answer::What as AnswerWhat};
+use crate::wire::proto::{self, read::What};
 use crate::wire::{self, Piece, pieces};
-
-/// Bytes of one message of answers, about.
-const MESSAGE_BYTES: usize = 1 << 20;
 
 /// A question that makes sense.
 #[derive(Debug, PartialEq)]
@@ -124,19 +120,19 @@ impl Question {
     }
 }
 
-/// Questions that are answered by one call of the front. Numbers are the places of the questions in the call.
+/// Questions that are answered by one call of the front. Numbers are those of the questions.
 #[derive(Debug, PartialEq)]
 enum Unit {
-    Gets(Vec<(u32, Vec<Id>)>),
-    Counts(Vec<(u32, Vec<(Assoc, Id)>)>),
-    Ranges(Assoc, Range, Vec<(u32, Vec<Id>)>),
-    Single(u32, Question),
+    Gets(Vec<(u64, Vec<Id>)>),
+    Counts(Vec<(u64, Vec<(Assoc, Id)>)>),
+    Ranges(Assoc, Range, Vec<(u64, Vec<Id>)>),
+    Single(u64, Question),
 }
 
 impl Unit {
     /// Tells whether a question can be joined, so that the front still takes the whole.
     fn takes(&self, question: &Question) -> bool {
-        fn fits<T>(asked: &[(u32, Vec<T>)], more: usize) -> bool {
+        fn fits<T>(asked: &[(u64, Vec<T>)], more: usize) -> bool {
             asked.iter().map(|(_, list)| list.len()).sum::<usize>() + more <= IDS_PER_CALL_MAX
         }
         match (self, question) {
@@ -149,81 +145,76 @@ impl Unit {
         }
     }
 
-    fn begin(index: u32, question: Question) -> Unit {
+    fn begin(number: u64, question: Question) -> Unit {
         match question {
-            Question::Get(ids) => Unit::Gets(vec![(index, ids)]),
-            Question::Counts(wanted) => Unit::Counts(vec![(index, wanted)]),
-            Question::Ranges(assoc, froms, range) => Unit::Ranges(assoc, range, vec![(index, froms)]),
-            other => Unit::Single(index, other),
+            Question::Get(ids) => Unit::Gets(vec![(number, ids)]),
+            Question::Counts(wanted) => Unit::Counts(vec![(number, wanted)]),
+            Question::Ranges(assoc, froms, range) => Unit::Ranges(assoc, range, vec![(number, froms)]),
+            other => Unit::Single(number, other),
         }
     }
 
-    fn join(&mut self, index: u32, question: Question) {
+    fn join(&mut self, number: u64, question: Question) {
         match (self, question) {
-            (Unit::Gets(asked), Question::Get(ids)) => asked.push((index, ids)),
-            (Unit::Counts(asked), Question::Counts(wanted)) => asked.push((index, wanted)),
-            (Unit::Ranges(_, _, asked), Question::Ranges(_, froms, _)) => asked.push((index, froms)),
+            (Unit::Gets(asked), Question::Get(ids)) => asked.push((number, ids)),
+            (Unit::Counts(asked), Question::Counts(wanted)) => asked.push((number, wanted)),
+            (Unit::Ranges(_, _, asked), Question::Ranges(_, froms, _)) => asked.push((number, froms)),
             _ => {}
         }
     }
 
-    fn indices(&self) -> Vec<u32> {
+    fn numbers(&self) -> Vec<u64> {
         match self {
-            Unit::Gets(asked) | Unit::Ranges(_, _, asked) => asked.iter().map(|(index, _)| *index).collect(),
-            Unit::Counts(asked) => asked.iter().map(|(index, _)| *index).collect(),
-            Unit::Single(index, _) => vec![*index],
+            Unit::Gets(asked) | Unit::Ranges(_, _, asked) => asked.iter().map(|(number, _)| *number).collect(),
+            Unit::Counts(asked) => asked.iter().map(|(number, _)| *number).collect(),
+            Unit::Single(number, _) => vec![*number],
         }
     }
 }
 
 /// Joins what one call of the front can answer.
-fn joined(questions: Vec<(u32, Question)>) -> Vec<Unit> {
+fn joined(questions: Vec<(u64, Question)>) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
-    for (index, question) in questions {
+    for (number, question) in questions {
         match units.iter_mut().find(|unit| unit.takes(&question)) {
-            Some(unit) => unit.join(index, question),
-            None => units.push(Unit::begin(index, question)),
+            Some(unit) => unit.join(number, question),
+            None => units.push(Unit::begin(number, question)),
         }
     }
     units
 }
 
-type Answer = (u32, Result<Vec<Piece>>);
-
-/// Answers all reads of a call, each as soon as it is known.
-pub(super) fn answers(
-    storage: Storage,
+/// Begins to answer questions, joined into units. What the caller may not ask, or makes no sense, is answered too.
+pub(super) fn units(
+    storage: &Storage,
     caller: Option<&Caller>,
-    reads: Vec<proto::Read>,
+    reads: Vec<(u64, proto::Read)>,
     deadline: Instant,
-) -> Answers<proto::ReadAnswers> {
+) -> Vec<BoxFuture<'static, Vec<Answer>>> {
     let (mut questions, mut refusals) = (Vec::with_capacity(reads.len()), Vec::new());
-    for (index, read) in reads.into_iter().enumerate() {
+    for (number, read) in reads {
         let question = Question::of(read).and_then(|question| match caller.map(|caller| (caller, question.permitted(caller))) {
             Some((caller, Err((table, missing)))) => Err(refused(&caller.name, question.call(), table, missing)),
             _ => Ok(question),
         });
         match question {
-            Ok(question) => questions.push((index as u32, question)),
-            Err(error) => refusals.push((index as u32, Err(error))),
+            Ok(question) => questions.push((number, question)),
+            Err(error) => refusals.push((number, Err(error))),
         }
     }
-    let running: FuturesUnordered<BoxFuture<'static, Vec<Answer>>> = FuturesUnordered::new();
+    let mut units: Vec<_> = joined(questions).into_iter().map(|unit| in_time(unit, storage.clone(), deadline).boxed()).collect();
     if !refusals.is_empty() {
-        running.push(std::future::ready(refusals).boxed());
+        units.push(std::future::ready(refusals).boxed());
     }
-    for unit in joined(questions) {
-        running.push(in_time(unit, storage.clone(), deadline).boxed());
-    }
-    running.ready_chunks(ANSWERS_MAX).flat_map(|answered| stream::iter(messages(answered.into_iter().flatten()))).boxed()
+    units
 }
 
 /// Answers a unit, or says that its caller's deadline came.
 async fn in_time(unit: Unit, storage: Storage, deadline: Instant) -> Vec<Answer> {
-    let indices = unit.indices();
+    let numbers = unit.numbers();
     tokio::time::timeout_at(deadline, answer(unit, storage)).await.unwrap_or_else(|_| {
         let late = || Error::Unavailable("There was no answer when the caller's deadline came.".to_owned());
-        indices.into_iter().map(|index| (index, Err(late()))).collect()
+        numbers.into_iter().map(|number| (number, Err(late()))).collect()
     })
 }
 
@@ -251,13 +242,13 @@ async fn answer(unit: Unit, storage: Storage) -> Vec<Answer> {
             };
             ask_together(asked, ask, pieces::ranges).await
         }
-        Unit::Single(index, question) => vec![(index, answer_single(&storage, question).await)],
+        Unit::Single(number, question) => vec![(number, answer_single(&storage, question).await)],
     }
 }
 
 /// Asks for many lists in one call, or for each alone when that fails.
 async fn ask_together<Q: Clone, T, Fut>(
-    mut asked: Vec<(u32, Vec<Q>)>,
+    mut asked: Vec<(u64, Vec<Q>)>,
     ask: impl Fn(Vec<Q>) -> Fut,
     pieces: fn(Vec<T>) -> Vec<Piece>,
 ) -> Vec<Answer>
@@ -265,17 +256,17 @@ where
     Fut: Future<Output = Result<Vec<T>>>,
 {
     if asked.len() == 1
-        && let Some((index, wanted)) = asked.pop()
+        && let Some((number, wanted)) = asked.pop()
     {
-        return vec![(index, ask(wanted).await.map(pieces))];
+        return vec![(number, ask(wanted).await.map(pieces))];
     }
     let all: Vec<Q> = asked.iter().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
     if let Ok(found) = ask(all).await {
         let mut found = found.into_iter();
-        return asked.into_iter().map(|(index, wanted)| (index, Ok(pieces(found.by_ref().take(wanted.len()).collect())))).collect();
+        return asked.into_iter().map(|(number, wanted)| (number, Ok(pieces(found.by_ref().take(wanted.len()).collect())))).collect();
     }
     let ask = &ask;
-    join_all(asked.into_iter().map(|(index, wanted)| async move { (index, ask(wanted).await.map(pieces)) })).await
+    join_all(asked.into_iter().map(|(number, wanted)| async move { (number, ask(wanted).await.map(pieces)) })).await
 }
 
 async fn answer_single(storage: &Storage, question: Question) -> Result<Vec<Piece>> {
@@ -294,27 +285,6 @@ async fn answer_single(storage: &Storage, question: Question) -> Result<Vec<Piec
         Question::Counts(wanted) => pieces::counts(storage.counts(&wanted).await?),
         Question::Ranges(assoc, froms, range) => pieces::ranges(storage.ranges(assoc, &froms, range).await?),
     })
-}
-
-/// Puts answers into messages of about [`MESSAGE_BYTES`]; the pieces of one answer stay in order.
-fn messages(answers: impl Iterator<Item = Answer>) -> Vec<std::result::Result<proto::ReadAnswers, tonic::Status>> {
-    let (mut messages, mut message, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for (index, answer) in answers {
-        let mut parts = answer.unwrap_or_else(|error| vec![AnswerWhat::Error((&error).into())]).into_iter().peekable();
-        while let Some(what) = parts.next() {
-            let answer = proto::ReadAnswer { index, more: parts.peek().is_some(), what: Some(what) };
-            bytes += answer.encoded_len();
-            message.push(answer);
-            if bytes >= MESSAGE_BYTES {
-                messages.push(Ok(proto::ReadAnswers { answers: std::mem::take(&mut message) }));
-                bytes = 0;
-            }
-        }
-    }
-    if !message.is_empty() {
-        messages.push(Ok(proto::ReadAnswers { answers: message }));
-    }
-    messages
 }
 
 #[cfg(test)]

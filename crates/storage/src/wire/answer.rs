@@ -3,7 +3,7 @@
 use model::{Id, Timestamp};
 use prost::Message;
 
-use super::proto::{self, read_answer::What};
+use super::proto::{self, answer::What};
 use super::{commit, id, name_kind};
 use crate::audit::AuditRow;
 use crate::batch::Written;

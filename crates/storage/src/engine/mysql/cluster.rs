@@ -147,7 +147,7 @@ impl Cluster {
             let topology = self.topology()?;
             let range = topology.map.range_of(shard).ok_or_else(|| Error::Invalid(format!("Shard {} does not exist.", shard.0)))?;
             let node = topology.nodes.get(&range.server).ok_or_else(|| Error::Corrupt(format!("Server {} has no node.", range.server)))?;
-            let turned = match node.write(shard, work.clone(), range.epoch).await {
+            let turned = match node.write(work.clone(), range.epoch).await {
                 Ok(done) => return Ok(done),
                 Err(Turned::Final(error)) => return Err(error),
                 Err(turned) => turned,

@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 
 use model::{Kind, Shard};
 use mysql::{Row, Server, Taken};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::ahead::Ahead;
 use super::overlay::Overlay;
+use super::queue::Queue;
 use super::shape::{Change, changes_to_json, insert_events, packets, statements};
 use crate::batch::Written;
 use crate::engine::Prepared;
@@ -29,15 +30,8 @@ use crate::error::Error;
 use crate::metrics as names;
 use crate::row::Commit;
 
-/// Batches in one group. More would make the first wait long for the last.
-const GROUP_BATCHES_MAX: usize = 256;
-/// Bytes of data in one group.
-const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Attempts at a group that met a deadlock or a lock that was held too long.
 const ATTEMPTS: usize = 3;
-/// Writes that wait in one lane; the next caller waits to be let in.
-pub(super) const QUEUE_MAX: usize = 512;
-
 /// What is to be written.
 #[derive(Clone)]
 pub(super) enum Work {
@@ -97,7 +91,7 @@ impl Work {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Work::Batch(batch) => batch.bytes,
             Work::Reserve { .. } => 0,
@@ -106,31 +100,12 @@ impl Work {
 }
 
 impl Lane {
-    /// Serves until every sender is gone.
-    pub async fn serve(self, mut inbox: mpsc::Receiver<Request>) {
-        let mut left_over = None;
-        loop {
-            let first = match left_over.take() {
-                Some(request) => request,
-                None => match inbox.recv().await {
-                    Some(request) => request,
-                    None => return,
-                },
-            };
-            let mut bytes = first.work.bytes();
-            let mut group = vec![first];
-            while group.len() < GROUP_BATCHES_MAX {
-                let Ok(request) = inbox.try_recv() else { break };
-                if bytes + request.work.bytes() > GROUP_BYTES_MAX {
-                    left_over = Some(request);
-                    break;
-                }
-                bytes += request.work.bytes();
-                group.push(request);
-            }
-            group.retain(|request| !request.reply.is_closed());
-            if !group.is_empty() {
-                self.run_group(group).await;
+    /// Serves until the queue is closed and empty.
+    pub async fn serve(self, queue: Arc<Queue<Request>>) {
+        while let Some(mut taken) = queue.take().await {
+            taken.group.retain(|request| !request.reply.is_closed());
+            if !taken.group.is_empty() {
+                self.run_group(std::mem::take(&mut taken.group)).await;
             }
         }
     }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use model::Shard;
 use mysql::{Credentials, Limits, Server};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::lane::{Counters, Done, Lane, QUEUE_MAX, Request, Turned, Work};
+use super::lane::{Counters, Done, Lane, Request, Turned, Work};
+use super::queue::Queue;
 use crate::error::{Error, Result};
 use crate::row::Freshness;
 use crate::shard_map::ServerEntry;
 
-/// Connections that write to one server: transactions that are on their way at once. Two, so that one gathers and is decided while the other
-/// commits. Four made groups smaller and cost the server a fifth more per row, at the same rate (docs/benchmarks.md).
+/// Connections that write to one server: transactions that are on their way at once. Two, so that one is decided while the other commits.
 const LANES: u16 = 2;
 /// How long a read waits for a replica to have seen the reader's own writes, before it asks the primary.
 pub(super) const SEEN_WAIT: Duration = Duration::from_millis(50);
@@ -35,7 +34,7 @@ pub(super) struct Node {
     pub entry: ServerEntry,
     pub primary: Server,
     pub replicas: Vec<Replica>,
-    lanes: Vec<mpsc::Sender<Request>>,
+    queue: Arc<Queue<Request>>,
     keeper: parking_lot::Mutex<Option<AbortHandle>>,
 }
 
@@ -68,24 +67,21 @@ impl Node {
         let replica = |address: &String| {
             Ok(Replica { server: server(address, &process.credentials, Limits::default())?, behind_ms: AtomicI64::new(-1) })
         };
-        let lanes = (0..LANES)
-            .map(|number| {
-                let (sender, inbox) = mpsc::channel(QUEUE_MAX);
-                let lane = Lane {
-                    primary: primary.clone(),
-                    number: entry.number,
-                    name: entry.name.clone(),
-                    writer: process.writer,
-                    lane: number,
-                    counters: process.counters.clone(),
-                    commits: process.commits.clone(),
-                };
-                tokio::spawn(lane.serve(inbox));
-                sender
-            })
-            .collect();
+        let queue = Arc::new(Queue::default());
+        for number in 0..LANES {
+            let lane = Lane {
+                primary: primary.clone(),
+                number: entry.number,
+                name: entry.name.clone(),
+                writer: process.writer,
+                lane: number,
+                counters: process.counters.clone(),
+                commits: process.commits.clone(),
+            };
+            tokio::spawn(lane.serve(queue.clone()));
+        }
         let replicas = entry.replicas.iter().map(replica).collect::<Result<_>>()?;
-        Ok(Node { entry: entry.clone(), primary, replicas, lanes, keeper: parking_lot::Mutex::default() })
+        Ok(Node { entry: entry.clone(), primary, replicas, queue, keeper: parking_lot::Mutex::default() })
     }
 
     /// Names the primary anew, with time for statements that look at everything.
@@ -100,12 +96,13 @@ impl Node {
         }
     }
 
-    /// Writes through the shard's lane.
-    pub async fn write(&self, shard: Shard, work: Work, epoch: u64) -> std::result::Result<Done, Turned> {
+    /// Writes in one of the next groups.
+    pub async fn write(&self, work: Work, epoch: u64) -> std::result::Result<Done, Turned> {
         let (reply, answer) = oneshot::channel();
-        let gone = |_| Turned::Final(Error::Unavailable("Storage is closed.".to_owned()));
-        let lane = &self.lanes[usize::from(shard.0 % LANES)];
-        lane.send(Request { work, epoch, reply }).await.map_err(|_| gone(()))?;
+        let bytes = work.bytes();
+        if !self.queue.push(Request { work, epoch, reply }, bytes).await {
+            return Err(Turned::Final(Error::Unavailable("Storage is closed.".to_owned())));
+        }
         let lost = |_| Turned::Final(Error::Unknown("The writer ended before it answered.".to_owned()));
         answer.await.map_err(lost)?
     }
@@ -128,6 +125,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.queue.close();
         if let Some(keeper) = self.keeper.lock().take() {
             keeper.abort();
         }

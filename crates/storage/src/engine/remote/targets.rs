@@ -1,15 +1,15 @@
 //! Where the storage service runs: addresses, their connections, and which one a call goes to.
 //!
 //! ```text
-//! call ─▶ choose: least outstanding calls ─▶ connection ─▶ service
-//!            │ lost                                │ lost
-//!            └──◀── left out, for 100 ms … 5 s ◀───┘
+//! question ─▶ choose: least outstanding ─▶ session of its lane ─▶ connection ─▶ service
+//!               │ lost                                │ lost
+//!               └──◀── left out, for 100 ms … 5 s ◀───┘
 //! ```
 //!
-//! An address that was lost is left out until its time comes; then one call tries it, and it is back or left out for longer.
+//! An address that was lost is left out until its time comes; then one question tries it, and it is back or left out for longer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -18,7 +18,9 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::session::{Flow, Session};
 use crate::error::{Error, Result};
+use crate::limits::BATCH_BYTES_MAX;
 use crate::metrics as names;
 use crate::wire::MESSAGE_BYTES_MAX;
 use crate::wire::proto::storage_client::StorageClient;
@@ -38,6 +40,30 @@ const LEFT_OUT_MAX: Duration = Duration::from_secs(5);
 /// Addresses in a URL.
 const ADDRESSES_MAX: usize = 100;
 
+/// What a question or a write shares its way with. Each lane of an address is a session of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lane {
+    /// Look-ups that take less than a millisecond.
+    Reads,
+    Writes,
+    /// Lists and look-ups of many: small ones don't wait for them.
+    Large,
+}
+
+const LANES: [Lane; 3] = [Lane::Reads, Lane::Writes, Lane::Large];
+
+impl Lane {
+    fn flow(self) -> Flow {
+        match self {
+            // What waits for one of two messages goes together, and becomes one statement.
+            Lane::Reads => Flow { messages_max: 2, turn: Duration::from_millis(5), items_max: 1_024, bytes_max: 64 << 10 },
+            // A message lasts as long as the slowest commit in it, and what waits here is missing in the groups of the service.
+            Lane::Writes => Flow { messages_max: usize::MAX, turn: Duration::ZERO, items_max: 512, bytes_max: BATCH_BYTES_MAX },
+            Lane::Large => Flow { messages_max: usize::MAX, turn: Duration::ZERO, items_max: 1, bytes_max: BATCH_BYTES_MAX },
+        }
+    }
+}
+
 /// What a caller of the service calls itself. The key is a secret, so this is not shown.
 #[derive(Clone, Default)]
 pub struct Identity {
@@ -50,15 +76,17 @@ pub struct Identity {
 pub(super) struct Targets {
     list: Vec<Target>,
     authorization: Option<MetadataValue<Ascii>>,
+    /// Tells this client's commits from those of others.
+    client: u64,
 }
 
 struct Target {
     address: String,
     connections: Vec<StorageClient<Channel>>,
-    /// Calls that are not answered yet.
+    /// The session of each lane, once somebody has asked.
+    sessions: [Mutex<Option<Arc<Session>>>; LANES.len()],
+    /// Questions and writes that are not answered yet.
     outstanding: AtomicUsize,
-    /// Counts calls, to take connections in turn.
-    turn: AtomicUsize,
     health: Mutex<Health>,
 }
 
@@ -67,7 +95,7 @@ struct Health {
     backoff: Backoff,
 }
 
-/// One call's hold on an address; counts as outstanding until it is dropped.
+/// One question's hold on an address; counts as outstanding until it is dropped.
 pub(super) struct Held {
     targets: Arc<Targets>,
     pub(super) index: usize,
@@ -79,7 +107,7 @@ impl Drop for Held {
     }
 }
 
-/// Picks the address for a call: of those not left out the one with the fewest outstanding calls; of those left out the one whose time
+/// Picks the address for a question: of those not left out the one with the fewest outstanding; of those left out the one whose time
 /// comes first, because trying is better than giving up. `except` was tried already and is taken only if it is the only one.
 fn choose(states: &[(usize, Option<Instant>)], now: Instant, except: Option<usize>) -> usize {
     let is_candidate = |index: usize| states.len() == 1 || except != Some(index);
@@ -93,7 +121,7 @@ fn choose(states: &[(usize, Option<Instant>)], now: Instant, except: Option<usiz
 
 impl Targets {
     /// Reads `HOST:PORT[,HOST:PORT…]`. Connections are made when they are needed, inside the runtime that calls this.
-    pub(super) fn parse(addresses: &str, identity: &Identity) -> Result<Targets> {
+    pub(super) fn parse(addresses: &str, identity: &Identity, client: u64) -> Result<Targets> {
         let wrong = |what: String| Error::Invalid(format!("The storage URL 'remote:{addresses}' is wrong: {what}."));
         let mut list = Vec::new();
         for address in addresses.split(',') {
@@ -106,10 +134,10 @@ impl Targets {
         if list.len() > ADDRESSES_MAX {
             return Err(wrong(format!("it has {} addresses; at most {ADDRESSES_MAX} are possible", list.len())));
         }
-        Ok(Targets { list, authorization: authorization(identity)? })
+        Ok(Targets { list, authorization: authorization(identity)?, client })
     }
 
-    /// Chooses an address for a call.
+    /// Chooses an address for a question.
     pub(super) fn hold(self: &Arc<Targets>, except: Option<usize>) -> Held {
         let now = Instant::now();
         let index = if self.list.len() == 1 {
@@ -125,6 +153,62 @@ impl Targets {
 
     pub(super) fn count(&self) -> usize {
         self.list.len()
+    }
+
+    /// Takes no more questions; what was asked is answered.
+    pub(super) fn close(&self) {
+        for session in self.list.iter().flat_map(|target| &target.sessions) {
+            if let Some(session) = session.lock().take() {
+                session.close();
+            }
+        }
+    }
+
+    /// Runs a session until one of its ends goes. The client may go meanwhile, so it is not held.
+    fn converse(self: &Arc<Targets>, index: usize, lane: Lane, session: &Session) {
+        let (table, targets) = (session.table(), Arc::downgrade(self));
+        let mut service = self.list[index].connections[lane as usize % CONNECTIONS].clone();
+        let request = self.request(table.clone().messages());
+        tokio::spawn(async move {
+            let failure = match service.converse(request).await {
+                Err(status) => Failure::of(&status),
+                Ok(response) => {
+                    with(&targets, index, Held::answered);
+                    let mut answers = response.into_inner();
+                    loop {
+                        match answers.message().await {
+                            Ok(Some(message)) => table.deliver(message),
+                            Ok(None) => break Failure::Lost("the service ended".to_owned()),
+                            Err(status) => break Failure::of(&status),
+                        }
+                    }
+                }
+            };
+            // Before those who wait are told: they look for another address then.
+            if let Failure::NotSent(reason) | Failure::Lost(reason) = &failure
+                && table.has_waiting()
+            {
+                with(&targets, index, |held| held.lost(reason));
+            }
+            table.end(&failure);
+        });
+    }
+
+    /// Makes a request with what every call carries.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+}
+
+/// Does something with an address, if its client is still there.
+fn with(targets: &Weak<Targets>, index: usize, work: impl FnOnce(&Held)) {
+    if let Some(targets) = targets.upgrade() {
+        targets.list[index].outstanding.fetch_add(1, Ordering::Relaxed);
+        work(&Held { targets, index });
     }
 }
 
@@ -146,13 +230,13 @@ impl Target {
         Ok(Target {
             address: address.to_owned(),
             connections: (0..CONNECTIONS).map(connect).collect(),
+            sessions: LANES.map(|_| Mutex::default()),
             outstanding: AtomicUsize::new(0),
-            turn: AtomicUsize::new(0),
             health: Mutex::new(Health { left_out_until: None, backoff: Backoff::new(LEFT_OUT_MIN, LEFT_OUT_MAX) }),
         })
     }
 
-    /// Takes notice that a call goes here. If the address was left out, others go elsewhere until it is known whether it is back.
+    /// Takes notice that a question goes here. If the address was left out, others go elsewhere until it is known whether it is back.
     fn tried(&self, now: Instant) {
         let mut health = self.health.lock();
         if health.left_out_until.is_some_and(|until| until <= now) {
@@ -170,18 +254,21 @@ impl Held {
         &self.target().address
     }
 
-    /// Returns a connection and a request with what every call carries.
-    pub(super) fn call<T>(&self, message: T, patience: Option<Duration>) -> (StorageClient<Channel>, Request<T>) {
-        let target = self.target();
-        let turn = target.turn.fetch_add(1, Ordering::Relaxed);
-        let mut request = Request::new(message);
-        if let Some(authorization) = &self.targets.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
+    /// Returns the session of a lane; begins one when there is none, or no longer.
+    pub(super) fn session(&self, lane: Lane) -> Arc<Session> {
+        let mut slot = self.target().sessions[lane as usize].lock();
+        if let Some(session) = slot.as_ref().filter(|session| session.is_open()) {
+            return session.clone();
         }
-        if let Some(patience) = patience {
-            request.set_timeout(patience);
-        }
-        (target.connections[turn % CONNECTIONS].clone(), request)
+        let session = Arc::new(Session::new(self.targets.client, lane.flow()));
+        self.targets.converse(self.index, lane, &session);
+        *slot = Some(session.clone());
+        session
+    }
+
+    /// Returns a connection and a request for a call that is no session.
+    pub(super) fn call<T>(&self, message: T) -> (StorageClient<Channel>, Request<T>) {
+        (self.target().connections[0].clone(), self.targets.request(message))
     }
 
     /// Notes that the service answered.
@@ -217,9 +304,11 @@ fn authorization(identity: &Identity) -> Result<Option<MetadataValue<Ascii>>> {
     Ok(Some(value))
 }
 
-/// What is known about a call that came to no answer.
-#[derive(Debug, PartialEq, Eq)]
+/// Why there is no answer, or none that helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// The service answered that it can't be done.
+    Answered(Error),
     /// It never left this process: nobody could be reached.
     NotSent(String),
     /// The service may have got it, and does not answer.
@@ -281,15 +370,15 @@ mod tests {
     #[tokio::test]
     async fn addresses_are_checked() {
         for wrong in ["", "host", "host:", ":8090", "host:x", "host:8090,", "host:70000", "ho st:1"] {
-            let error = Targets::parse(wrong, &Identity::default()).err().expect("a refusal");
+            let error = Targets::parse(wrong, &Identity::default(), 1).err().expect("a refusal");
             assert!(matches!(&error, Error::Invalid(message) if message.contains("remote:")), "{wrong}: {error}");
         }
         assert_eq!(
-            Targets::parse("127.0.0.1:1,[::1]:2,storage.example.org:8090", &Identity::default()).map(|targets| targets.count()),
+            Targets::parse("127.0.0.1:1,[::1]:2,storage.example.org:8090", &Identity::default(), 1).map(|targets| targets.count()),
             Ok(3)
         );
         let odd = Identity { caller: "site".to_owned(), key: "new\nline".to_owned() };
-        assert!(matches!(Targets::parse("a:1", &odd).err(), Some(Error::Invalid(_))));
+        assert!(matches!(Targets::parse("a:1", &odd, 1).err(), Some(Error::Invalid(_))));
     }
 
     #[test]

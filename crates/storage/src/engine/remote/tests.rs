@@ -9,6 +9,7 @@ use model::{Assoc, Kind, Pin};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use super::targets::{Failure, Lane};
 use super::{Identity, RemoteEngine};
 use crate::access::{AccessList, Caller};
 use crate::contract::{Place, SHARD, Setup, a_pin, batch, board, event, pin, serve_here, user};
@@ -194,17 +195,19 @@ async fn what_waits_goes_together() {
     for local in 1..=100 {
         storage.write(batch(SHARD, |b| b.create(pin(local), &a_pin(&local.to_string())))).await.expect("a write");
     }
-    let calls = || engine.client.calls.load(std::sync::atomic::Ordering::Relaxed);
-    let before = calls();
+    let messages = |lane| engine.client.targets.hold(None).session(lane).messages();
+    let before = messages(Lane::Reads);
     let found = join_all((1..=100).map(|local| storage.get::<Pin>(pin(local)))).await;
     for (index, found) in found.into_iter().enumerate() {
         assert_eq!(found.expect("a read").expect("a pin").data.title, (index + 1).to_string());
     }
-    assert!(calls() - before <= 3, "{} calls for 100 gets", calls() - before);
-    let before = calls();
+    let sent = messages(Lane::Reads) - before;
+    assert!(sent <= 3, "{sent} messages for 100 gets");
+    let before = messages(Lane::Writes);
     let writes = join_all((1..=100).map(|local| storage.write(mapping(local)))).await;
     assert!(writes.iter().all(Result::is_ok));
-    assert!(calls() - before <= 3, "{} calls for 100 writes", calls() - before);
+    let sent = messages(Lane::Writes) - before;
+    assert!(sent <= 3, "{sent} messages for 100 writes");
     assert_eq!(storage.count(Assoc::UserHasPins, user(1)).await, Ok(100));
 }
 
@@ -310,24 +313,17 @@ async fn a_callers_deadline_ends_the_work() {
     let faults = Arc::new(Faulty::new(Arc::new(SqliteEngine::open(&place.path()).expect("an engine")), 1, Faults::default()));
     let address = serve_here(Storage::with_engine(faults.clone(), place.clock.clone()));
     let (_, engine) = client_of(&place, &[address]);
-    let held = engine.client.targets.hold(None);
     let get = || super::Question::Get(super::proto::read::Get { ids: vec![model::Id::from(pin(1)).as_u64()] });
     let (delay, patience) = (Fault::Delay(Duration::from_secs(600)), Duration::from_millis(50));
     faults.inject([delay]);
-    let request = super::proto::ReadRequest { freshness: None, reads: vec![super::proto::Read { what: Some(get()) }] };
-    let (mut service, request) = held.call(request, Some(patience));
-    let mut answers = service.read(request).await.expect("a call").into_inner();
-    let answer = answers.message().await.expect("a message").expect("an answer").answers.remove(0);
-    let crate::wire::proto::read_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
-    assert!(matches!(Error::from(error), Error::Unavailable(message) if message.contains("deadline")));
+    let late = engine.client.ask(Lane::Reads, get(), None, 1, patience).await.expect_err("no answer");
+    assert!(matches!(&late, Error::Unavailable(message) if message.contains("deadline")), "{late}");
     faults.inject([delay]);
     let sweep = super::Intent::SweepIdempotency(super::proto::write::SweepIdempotency { before: 1 });
-    let request = super::proto::WriteRequest { client: 1, writes: vec![super::proto::Write { what: Some(sweep) }] };
-    let (mut service, request) = held.call(request, Some(patience));
-    let mut answers = service.write(request).await.expect("a call").into_inner();
-    let answer = answers.message().await.expect("a message").expect("an answer").answers.remove(0);
-    let super::write_answer::What::Error(error) = answer.what.expect("an answer") else { panic!("an error") };
-    assert!(matches!(Error::from(error), Error::Unknown(message) if message.contains("deadline")));
+    let what = super::proto::ask::What::Write(super::proto::Write { what: Some(sweep) });
+    let ask = super::proto::Ask { patience_ms: 50, what: Some(what), ..Default::default() };
+    let late = engine.client.targets.hold(None).session(Lane::Writes).ask(ask, 1).await.expect_err("no answer");
+    assert!(matches!(&late, Failure::Answered(Error::Unknown(message)) if message.contains("deadline")), "{late:?}");
 }
 
 /// Waits for a change, and takes notice of it.

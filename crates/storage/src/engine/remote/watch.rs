@@ -38,7 +38,7 @@ pub(super) async fn listen(targets: Arc<Targets>, watches: Arc<Watches>, client:
     let mut except = None;
     loop {
         let held = targets.hold(except);
-        let (mut service, request) = held.call(WatchRequest { client }, None);
+        let (mut service, request) = held.call(WatchRequest { client });
         let failure = match service.watch(request).await {
             Ok(response) => {
                 held.answered();
@@ -59,6 +59,7 @@ pub(super) async fn listen(targets: Arc<Targets>, watches: Arc<Watches>, client:
         };
         match failure {
             Some(Failure::NotSent(reason) | Failure::Lost(reason)) => held.lost(&reason),
+            Some(Failure::Answered(error)) => held.lost(&error.to_string()),
             Some(Failure::Refused(reason)) => tracing::warn!(address = held.address(), reason, "the storage service does not let us watch"),
             None => {}
         }

@@ -125,7 +125,7 @@ async fn a_process_with_an_old_map_writes_not_one_row_to_the_old_server() {
     let node = &topology.nodes["db1"];
     for local in 50..60 {
         let work = crate::engine::mysql::lane::Work::Batch(Arc::new(prepared(write_pin(local, "stray"))));
-        let turned = node.write(SHARD, work, 1).await.expect_err("refused");
+        let turned = node.write(work, 1).await.expect_err("refused");
         assert!(
             matches!(&turned, crate::engine::mysql::lane::Turned::Elsewhere(message) if message.contains("moved to server db2")),
             "{turned:?}"

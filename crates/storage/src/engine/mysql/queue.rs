@@ -1,0 +1,185 @@
+//! What waits to be written to one server, and when it is worth a transaction of its own.
+//!
+//! ```text
+//! nothing is being written   whatever waits goes at once
+//! a group is being written   the next one begins beside it once it would be half as large; else when it has ended
+//! ```
+//! A commit costs the server some 400 µs whatever is in it, and 20 µs a row: small groups beside a large one take more than they give. Half
+//! as large came out best of a half, two thirds and as large (docs/benchmarks.md). Who writes alone never waits.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+/// Items in one group. More would make the first wait long for the last.
+const GROUP_ITEMS_MAX: usize = 256;
+/// Bytes of data in one group; an item that is larger goes alone.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Items that wait; the next caller waits to be let in.
+const WAITING_MAX: usize = 1_024;
+
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    /// Wakes one of those who take.
+    wake: Notify,
+    room: Semaphore,
+}
+
+struct State<T> {
+    waiting: VecDeque<(T, usize)>,
+    /// Sizes of the groups that are being written.
+    writing: Vec<usize>,
+    is_closed: bool,
+}
+
+/// A group that is being written, until this is dropped.
+pub(super) struct Taken<'a, T> {
+    queue: &'a Queue<T>,
+    size: usize,
+    pub group: Vec<T>,
+}
+
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        if let Some(place) = state.writing.iter().position(|size| *size == self.size) {
+            state.writing.swap_remove(place);
+        }
+        drop(state);
+        self.queue.wake.notify_one();
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Queue<T> {
+        let state = State { waiting: VecDeque::new(), writing: Vec::new(), is_closed: false };
+        Queue { state: Mutex::new(state), wake: Notify::new(), room: Semaphore::new(WAITING_MAX) }
+    }
+}
+
+impl<T> State<T> {
+    fn next(&mut self) -> Option<Vec<T>> {
+        let largest = self.writing.iter().copied().max().unwrap_or(0);
+        if self.waiting.len() < largest.div_ceil(2).max(1) {
+            return None;
+        }
+        let (mut group, mut bytes) = (Vec::with_capacity(self.waiting.len().min(GROUP_ITEMS_MAX)), 0);
+        while group.len() < GROUP_ITEMS_MAX
+            && let Some((_, more)) = self.waiting.front()
+            && (group.is_empty() || bytes + more <= GROUP_BYTES_MAX)
+        {
+            bytes += more;
+            group.extend(self.waiting.pop_front().map(|(item, _)| item));
+        }
+        self.writing.push(group.len());
+        Some(group)
+    }
+}
+
+impl<T> Queue<T> {
+    /// Lets an item of so many bytes wait. False: the queue is closed.
+    pub async fn push(&self, item: T, bytes: usize) -> bool {
+        let Ok(room) = self.room.acquire().await else { return false };
+        room.forget();
+        self.state.lock().waiting.push_back((item, bytes));
+        self.wake.notify_one();
+        true
+    }
+
+    /// Waits for the next group. `None`: the queue is closed, and nothing waits any more.
+    pub async fn take(&self) -> Option<Taken<'_, T>> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(group) = state.next() {
+                    self.room.add_permits(group.len());
+                    return Some(Taken { queue: self, size: group.len(), group });
+                }
+                if state.is_closed && state.waiting.is_empty() {
+                    drop(state);
+                    // The next one that takes learns of it too.
+                    self.wake.notify_one();
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Lets nobody in any more; what waits is still written.
+    pub fn close(&self) {
+        self.room.close();
+        self.state.lock().is_closed = true;
+        self.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::FutureExt;
+
+    use super::*;
+
+    async fn queue(items: usize) -> Queue<usize> {
+        let queue = Queue::default();
+        for item in 0..items {
+            assert!(queue.push(item, 1).await);
+        }
+        queue
+    }
+
+    fn take(queue: &Queue<usize>) -> Option<Taken<'_, usize>> {
+        queue.take().now_or_never().map(|taken| taken.expect("open"))
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_together_and_the_next_group_begins_when_it_is_half_as_large() {
+        let queue = queue(5).await;
+        let first = take(&queue).expect("nothing is being written");
+        assert_eq!(first.group, [0, 1, 2, 3, 4]);
+        for item in 5..7 {
+            queue.push(item, 1).await;
+        }
+        assert!(take(&queue).is_none(), "two beside five");
+        queue.push(7, 1).await;
+        let second = take(&queue).expect("three beside five");
+        assert_eq!(second.group, [5, 6, 7]);
+        queue.push(8, 1).await;
+        drop(first);
+        assert!(take(&queue).is_none(), "one beside three");
+        drop(second);
+        assert_eq!(take(&queue).expect("nothing is being written").group, [8]);
+    }
+
+    #[tokio::test]
+    async fn groups_have_limits() {
+        let queue = queue(GROUP_ITEMS_MAX * 2 + 1).await;
+        let groups = [take(&queue), take(&queue), take(&queue)];
+        let sizes = groups.iter().map(|group| group.as_ref().map(|group| group.group.len()));
+        assert!(sizes.eq([Some(GROUP_ITEMS_MAX), Some(GROUP_ITEMS_MAX), None]));
+        drop(groups);
+        let queue = Queue::default();
+        for bytes in [GROUP_BYTES_MAX + 1, GROUP_BYTES_MAX, 1] {
+            queue.push(bytes, bytes).await;
+        }
+        for wanted in [GROUP_BYTES_MAX + 1, GROUP_BYTES_MAX, 1] {
+            assert_eq!(take(&queue).expect("a group").group, [wanted]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_it_full_waits_and_who_finds_it_closed_is_told() {
+        let queue = queue(WAITING_MAX).await;
+        assert!(queue.push(0, 1).now_or_never().is_none());
+        drop(take(&queue));
+        assert!(queue.push(0, 1).await);
+        queue.close();
+        assert!(!queue.push(0, 1).await);
+        let mut left = 0;
+        while let Some(taken) = queue.take().await {
+            left += taken.group.len();
+        }
+        assert_eq!(left, WAITING_MAX - GROUP_ITEMS_MAX + 1);
+    }
+}
