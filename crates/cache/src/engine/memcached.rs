@@ -89,9 +89,19 @@ struct Shared {
 impl Memcached {
     /// Names the nodes. Nothing is connected before the first call.
     pub fn new(url: &str, limits: MemcachedLimits) -> Result<Memcached> {
+        let ways = Address::parse(url)?.nodes;
+        Memcached::by_ways(url, limits, ways)
+    }
+
+    /// Names the nodes, and reaches them by other addresses, in the same order: through tunnels, or ways that a test can cut. What processes
+    /// must agree on are the names.
+    pub fn by_ways(url: &str, limits: MemcachedLimits, ways: Vec<String>) -> Result<Memcached> {
         let Address { nodes, prefix } = Address::parse(url)?;
+        if ways.len() != nodes.len() {
+            return Err(Error::Invalid(format!("{} ways lead to {} nodes; give one for each.", ways.len(), nodes.len())));
+        }
         let hashes = nodes.iter().map(|node| ring::hash(node.as_bytes())).collect();
-        let nodes = nodes.into_iter().map(Node::new).collect();
+        let nodes = nodes.into_iter().zip(ways).map(|(node, way)| Node::new(node, way)).collect();
         Ok(Memcached { shared: Arc::new(Shared { prefix, nodes, hashes, limits, wake: Notify::new() }), begun: OnceCell::new() })
     }
 

@@ -40,7 +40,7 @@ impl Shared {
         if !node.is_rested() {
             return;
         }
-        match Connection::open(&node.label, self.limits.call).await {
+        match Connection::open(&node.address, self.limits.call).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 match self.agree(place, &connection).await {

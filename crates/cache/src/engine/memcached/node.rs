@@ -29,6 +29,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Node {
     /// `host:port`, as every process has it in its configuration.
     pub(super) label: String,
+    /// Where it is reached: the same, but in tests that cut ways.
+    pub(super) address: String,
     pub(super) generation: AtomicU64,
     /// An invalidation could not be delivered since the generation was raised last.
     pub(super) has_missed: AtomicBool,
@@ -49,10 +51,10 @@ struct State {
 pub(super) type Answer = Option<(Vec<Reply>, u64)>;
 
 impl Node {
-    pub(super) fn new(label: String) -> Node {
+    pub(super) fn new(label: String, address: String) -> Node {
         let now = Instant::now();
         let state = State { connection: None, failures: 0, is_out: false, rest: REST_FIRST / 2, retry_at: now, in_since: now };
-        Node { label, generation: AtomicU64::new(0), has_missed: AtomicBool::new(false), state: Mutex::new(state) }
+        Node { label, address, generation: AtomicU64::new(0), has_missed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// Gives the connection while the node is in.
