@@ -55,7 +55,7 @@ enum Section {
 }
 
 /// (package, bench): each runs a small input when it is asked to with `--test`.
-const BENCHES: [&str; 3] = ["thumbnails", "site", "storage"];
+const BENCHES: [&str; 4] = ["thumbnails", "site", "storage", "cache"];
 const BROWSER_FOLDER: &str = "tests/browser";
 
 impl Section {
