@@ -102,8 +102,13 @@ fn what_is_written_while_a_node_is_out_of_reach_is_seen_by_those_who_reach_it() 
         }
         fleet.await_truth(0)?;
         fleet.await_truth(1)?;
-        fleet.ways[0].reconnect();
+        // Process 0 reads from the spares meanwhile, which the other one must tell too.
         for n in 20..60 {
+            fleet.runtime.block_on(fleet.processes[1].write(n));
+        }
+        fleet.await_truth(0)?;
+        fleet.ways[0].reconnect();
+        for n in 40..80 {
             fleet.runtime.block_on(fleet.processes[1].write(n));
         }
         fleet.await_truth(0)?;
