@@ -100,12 +100,10 @@ impl App {
         Event { id: new_event_id(at), kind, at, actor, subjects, request_id, role, host, data }
     }
 
-    /// Writes a batch and forgets the cached copies of what it changed.
+    /// Writes a batch and forgets the cached copies of what it changed, also those that other processes share.
     pub async fn commit(&self, batch: storage::Batch) -> Result<storage::Written> {
         let written = self.storage.write(batch).await?;
-        for (id, version) in &written.versions {
-            self.cache.invalidate(*id, *version);
-        }
+        self.cache.invalidate_many(written.versions.clone()).await;
         Ok(written)
     }
 

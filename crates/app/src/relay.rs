@@ -30,8 +30,8 @@ impl App {
         Ok(())
     }
 
-    /// Forgets what is cached whenever another process has written to storage: a command that ended a session or changed a password
-    /// must count at once, and what it changed it can't tell this process.
+    /// Tells the cache whenever another process has written to storage: a command that ended a session or changed a password must count
+    /// at once. A cache that only this process has then forgets everything; a shared one was told by who wrote.
     pub async fn run_cache_watch(&self, shutdown: Shutdown) -> Result<()> {
         let mut others = self.storage.watch_others();
         loop {
@@ -39,7 +39,7 @@ impl App {
                 () = shutdown.wait() => return Ok(()),
                 changed = others.changed() => if changed.is_err() { return Ok(()) },
             }
-            self.cache.invalidate_all();
+            self.cache.others_have_written();
             metrics::counter!(crate::metrics::CACHE_CLEARED_TOTAL).increment(1);
         }
     }

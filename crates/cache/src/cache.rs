@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use model::{Id, Object, Stored};
 use runtime::{SharedClock, SystemClock};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::engine::Engine;
+use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimits};
 use crate::error::{Error, Result};
 use crate::flights::{Flights, Joined, wait};
-use crate::limits::{CacheLimits, WAIT_ROUNDS_MAX};
+use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
 use crate::metrics as names;
-use crate::objects::{Objects, ask, share, within_deadline};
+use crate::objects::{FOR_EVER, Objects};
+use crate::shared::{Told, ask, look, share, share_value};
 use crate::values::Values;
 
 /// A look-aside cache. Clones share it.
@@ -51,11 +53,16 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// Opens a cache: `memory:` keeps everything in the process and has no second level.
+    /// Opens a cache: `memory:` keeps everything in the process; `memcached://host:11211,host2:11211` shares it with other processes.
+    /// Nothing is connected before the first look-up.
     pub fn open(url: &str, limits: CacheLimits) -> Result<Cache> {
         match url {
             "memory:" => Ok(Cache::with_engine(None, limits, Arc::new(SystemClock))),
-            _ => Err(Error::Invalid(format!("'{url}' is no address for a cache; known is 'memory:'."))),
+            _ if url.starts_with("memcached:") => {
+                let engine = Arc::new(Memcached::new(url, MemcachedLimits::default())?);
+                Ok(Cache::with_engine(Some(engine), limits, Arc::new(SystemClock)))
+            }
+            _ => Err(Error::Invalid(format!("'{url}' is no address for a cache; known are 'memory:' and 'memcached://host:11211'."))),
         }
     }
 
@@ -177,14 +184,39 @@ impl Cache {
         Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
     {
         let generation = self.inner.generation.load(Ordering::Acquire);
+        // What is read from here on is believed from here on, however long it takes.
+        let begun = self.inner.clock.now();
         let mut left = wanted;
         let mut leases = Vec::new();
+        let mut believed = FOR_EVER;
+        let mut renewed: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::new();
         let mut loaded: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::with_capacity(left.len());
         if let Some(engine) = &self.inner.engine {
-            let shared = ask(engine.as_ref(), &left).await;
-            left.retain(|id| shared.found.iter().all(|(found, _)| found != id));
-            loaded.extend(shared.found.into_iter().map(|(id, object)| (id, Some(Arc::new(object)))));
-            leases = shared.leases;
+            believed = begun.plus(NEAR_MS);
+            let near: Vec<_> = left.iter().map(|id| (*id, self.inner.objects.near(*id, begun))).collect();
+            left.clear();
+            let mut away_count = 0;
+            for (id, told) in ask::<T>(engine.as_ref(), &near).await {
+                match told {
+                    Told::Found(object) => loaded.push((id, object.map(Arc::new))),
+                    Told::Current(version) => match self.inner.objects.renew(id, version, believed) {
+                        Some(object) => renewed.push((id, Some(object))),
+                        // It was invalidated or driven out since.
+                        None => left.push(id),
+                    },
+                    Told::Load(lease) => {
+                        left.push(id);
+                        leases.extend(lease.map(|lease| (id, lease)));
+                    }
+                    Told::Away => {
+                        left.push(id);
+                        away_count += 1;
+                    }
+                }
+            }
+            if away_count > 0 && away_count == left.len() {
+                believed = begun.plus(ALONE_MS);
+            }
         }
         if !left.is_empty() {
             metrics::counter!(names::REFILLS_TOTAL).increment(left.len() as u64);
@@ -195,8 +227,10 @@ impl Cache {
         }
         let now = self.inner.clock.now();
         if self.is_current(generation) {
+            let absent = believed.min(now.plus(NEGATIVE_MS));
             for (id, object) in &loaded {
-                self.inner.objects.keep(*id, object.clone(), now);
+                let until = if object.is_some() { believed } else { absent };
+                self.inner.objects.keep(*id, object.clone(), until, now);
             }
             // An `invalidate_all` that came between the two looks has cleared before this kept.
             if !self.is_current(generation) {
@@ -206,43 +240,73 @@ impl Cache {
         if let Some(engine) = &self.inner.engine {
             share(engine.as_ref(), &leases, &loaded).await;
         }
+        loaded.extend(renewed);
         loaded.sort_unstable_by_key(|(id, _)| *id);
         metrics::gauge!(names::BYTES).set(self.inner.objects.bytes() as f64);
         Ok(loaded)
     }
 
     /// Drops an object's copies older than `version`; call it after the commit. For a minute no refill that read an older
-    /// version is kept. For a purged object give the version after its last.
+    /// version is kept. For a purged object give the version after its last. The second level is told behind the caller's back.
     pub fn invalidate(&self, id: impl Into<Id>, version: u64) {
         let id = id.into();
         self.inner.objects.invalidate(id, version, self.inner.clock.now());
-        self.tell_engine(move |engine| async move { engine.invalidate(vec![(id, version)]).await });
+        drop(self.tell_engine(move |engine| async move { engine.invalidate(vec![(id, version)]).await }));
+    }
+
+    /// Does what [`Cache::invalidate`] does, for several objects, and waits until other processes will see it: that is, until the second
+    /// level knows it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
+    pub async fn invalidate_many(&self, ids: Vec<(Id, u64)>) {
+        let now = self.inner.clock.now();
+        for (id, version) in &ids {
+            self.inner.objects.invalidate(*id, *version, now);
+        }
+        if let Some(told) = self.tell_engine(move |engine| async move { engine.invalidate(ids).await }) {
+            // Late, it is not undone; that it failed has been counted.
+            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
+        }
     }
 
     /// Drops everything, and keeps nothing of the loads under way.
     pub fn invalidate_all(&self) {
+        self.forget_near();
+        drop(self.tell_engine(|engine| async move { engine.clear().await }));
+    }
+
+    /// Takes notice that another process has written to storage, and what is not known. With a second level the other process has told
+    /// that, and near copies are believed for a moment only; without one, everything goes.
+    pub fn others_have_written(&self) {
+        if self.inner.engine.is_none() {
+            self.forget_near();
+        }
+    }
+
+    fn forget_near(&self) {
         self.inner.generation.fetch_add(1, Ordering::AcqRel);
         self.inner.objects.clear();
         self.inner.values.clear();
-        self.tell_engine(|engine| async move { engine.clear().await });
     }
 
-    /// Tells the second level in the background: a commit does not wait for a cache.
-    fn tell_engine<Fut>(&self, call: impl FnOnce(Arc<dyn Engine>) -> Fut)
+    /// Tells the second level in a task of its own, which nobody's going away ends.
+    fn tell_engine<Fut>(&self, call: impl FnOnce(Arc<dyn Engine>) -> Fut) -> Option<tokio::task::JoinHandle<()>>
     where
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        if let (Some(engine), Ok(runtime)) = (&self.inner.engine, tokio::runtime::Handle::try_current()) {
-            let call = call(engine.clone());
-            runtime.spawn(async move { within_deadline(call).await });
-        }
+        let engine = self.inner.engine.as_ref()?;
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        let call = call(engine.clone());
+        Some(runtime.spawn(async move {
+            if call.await.is_err() {
+                metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1);
+            }
+        }))
     }
 
     /// Reads a list or a fragment: fresh for `ttl`, and for as long again an old value is answered while one caller refills it, or
     /// when that fails. Without a value, one caller loads and the others wait for it.
     pub async fn value<V, E, F, Fut>(&self, key: &str, ttl: Duration, load: F) -> std::result::Result<Arc<V>, E>
     where
-        V: Clone + Send + Sync + 'static,
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<V, E>>,
     {
@@ -274,30 +338,60 @@ impl Cache {
                 }
             }
         };
-        metrics::counter!(names::REFILLS_TOTAL).increment(1);
         let generation = inner.generation.load(Ordering::Acquire);
         let begun = inner.values.begin();
+        let mut near = ttl;
+        let mut lease = None;
+        let mut old = found.map(|found| found.value);
+        if let Some(engine) = &inner.engine {
+            match look_value::<V>(engine.as_ref(), &shared_key, ttl).await {
+                (Some(value), None) => {
+                    let value = Arc::new(value);
+                    self.keep_value(&shared_key, &value, near_of(ttl), begun, generation);
+                    return Ok(value);
+                }
+                (value, given) => {
+                    old = value.map(Arc::new).or(old);
+                    lease = given;
+                    // While nobody answers, this process is on its own.
+                    near = if lease.is_some() { near_of(ttl) } else { ttl };
+                }
+            }
+        }
+        metrics::counter!(names::REFILLS_TOTAL).increment(1);
         let answer = load().await;
         let value = match answer {
             Ok(value) => Arc::new(value),
             Err(error) => {
                 metrics::counter!(names::REFILL_FAILURES_TOTAL).increment(1);
-                return found.map(|found| found.value).ok_or(error);
+                return old.ok_or(error);
             }
         };
-        if self.is_current(generation) {
-            inner.values.keep(&shared_key, value.clone(), ttl, begun, inner.clock.now());
-            if !self.is_current(generation) {
-                inner.values.clear();
-            }
+        self.keep_value(&shared_key, &value, near, begun, generation);
+        if let (Some(engine), Some(lease)) = (&inner.engine, lease)
+            && let Ok(row) = serde_json::to_vec(&*value)
+        {
+            let life_ms = milliseconds(ttl).saturating_mul(2);
+            share_value(engine.as_ref(), shared_key, lease, row, life_ms).await;
         }
         drop(flight);
         Ok(value)
     }
 
-    /// Drops a list or a fragment, and keeps nothing of a load of it under way.
+    fn keep_value<V: Send + Sync + 'static>(&self, key: &Arc<str>, value: &Arc<V>, near: Duration, begun: u64, generation: u64) {
+        if self.is_current(generation) {
+            self.inner.values.keep(key, value.clone(), near, begun, self.inner.clock.now());
+            if !self.is_current(generation) {
+                self.inner.values.clear();
+            }
+        }
+    }
+
+    /// Drops a list or a fragment, and keeps nothing of a load of it under way. Other processes see that a moment later.
     pub fn forget(&self, key: &str) {
         self.inner.values.forget(key);
+        let name: Arc<str> = key.into();
+        drop(self.tell_engine(|engine| async move { engine.forget(name).await }));
     }
 
     fn is_current(&self, generation: u64) -> bool {
@@ -324,4 +418,29 @@ impl Cache {
             misses: self.inner.misses.load(Ordering::Relaxed),
         }
     }
+}
+
+/// How long a value of the second level is believed in the process.
+fn near_of(ttl: Duration) -> Duration {
+    ttl.min(Duration::from_millis(NEAR_MS as u64))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Asks the second level for a value: what it has, and the lease when the caller is to load it.
+async fn look_value<V: DeserializeOwned>(engine: &dyn Engine, name: &Arc<str>, ttl: Duration) -> (Option<V>, Option<Lease>) {
+    let asked = Asked { key: Key::Value(name.clone()), held: None, stale_ms: milliseconds(ttl) };
+    let looked = look(engine, vec![asked]).await.pop().unwrap_or(Looked::Away);
+    let (counter, answer) = match looked {
+        Looked::Found(cell, lease) => {
+            let value = cell.row.and_then(|row| serde_json::from_slice(&row).ok());
+            (names::ENGINE_HITS_TOTAL, (value, lease))
+        }
+        Looked::Lease(lease) | Looked::Busy(lease) => (names::ENGINE_MISSES_TOTAL, (None, Some(lease))),
+        Looked::Current(_) | Looked::Away => (names::ENGINE_AWAY_TOTAL, (None, None)),
+    };
+    metrics::counter!(counter).increment(1);
+    answer
 }

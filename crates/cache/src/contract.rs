@@ -7,23 +7,68 @@ use std::time::Duration;
 
 use model::time::ManualClock;
 use model::{Id, Shard, Site, SiteId, Stored, Timestamp};
+use testkit::{Proxy, memcached};
 use tokio::sync::{Barrier, oneshot};
 
-use crate::engine::{Cell, Engine, Fault, Faulty, Looked, MemoryEngine};
-use crate::limits::{FLOOR_MS, LEASE_MS, NEGATIVE_MS};
+use crate::engine::{Asked, Cell, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill};
+use crate::limits::{CELL_MS, CELL_STALE_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS};
 use crate::{Cache, CacheLimits};
+
+/// An engine and what it stands on.
+struct Bed {
+    engine: Arc<dyn Engine>,
+    clock: Arc<ManualClock>,
+    _proxy: Option<Proxy>,
+    _servers: Vec<memcached::Server>,
+}
+
+impl Bed {
+    fn memory() -> Bed {
+        let clock = clock();
+        Bed { engine: Arc::new(MemoryEngine::new(clock.clone())), clock, _proxy: None, _servers: Vec::new() }
+    }
+
+    fn faulty() -> Bed {
+        let bed = Bed::memory();
+        Bed { engine: Arc::new(Faulty::new(bed.engine.clone())), ..bed }
+    }
+
+    /// Real servers; `None` where there can't be any.
+    fn memcached(test: &str, nodes: usize, has_proxy: bool) -> Option<Bed> {
+        if !memcached::is_available(test) {
+            return None;
+        }
+        let servers: Vec<_> = (0..nodes).map(|_| memcached::Server::start(memcached::Options::default()).expect("a server")).collect();
+        let proxy = has_proxy.then(|| servers[0].proxy().expect("a proxy"));
+        let mut addresses: Vec<String> = servers.iter().map(memcached::Server::address).collect();
+        if let Some(proxy) = &proxy {
+            addresses[0] = proxy.address();
+        }
+        let engine = Memcached::new(&format!("memcached://{}", addresses.join(",")), patient()).expect("an engine");
+        Some(Bed { engine: Arc::new(engine), clock: clock(), _proxy: proxy, _servers: servers })
+    }
+}
+
+/// Limits for a machine that is busy with other tests; leases run out soon.
+fn patient() -> MemcachedLimits {
+    MemcachedLimits { call: Duration::from_millis(400), lease: Duration::from_secs(2), ..MemcachedLimits::default() }
+}
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
 macro_rules! contract {
     ($($test:ident),* $(,)?) => {
-        mod memory { $(#[tokio::test] async fn $test() {
-            let clock = super::clock();
-            super::$test(std::sync::Arc::new(super::MemoryEngine::new(clock.clone())), clock).await;
-        })* }
-        mod faulty { $(#[tokio::test] async fn $test() {
-            let clock = super::clock();
-            let inner = std::sync::Arc::new(super::MemoryEngine::new(clock.clone()));
-            super::$test(std::sync::Arc::new(super::Faulty::new(inner)), clock).await;
+        mod memory { $(#[tokio::test] async fn $test() { super::$test(super::Bed::memory()).await; })* }
+        mod faulty { $(#[tokio::test] async fn $test() { super::$test(super::Bed::faulty()).await; })* }
+        contract!(memcached_one, 1, false, $($test),*);
+        contract!(memcached_three, 3, false, $($test),*);
+        contract!(memcached_behind_a_proxy, 1, true, $($test),*);
+    };
+    ($engine:ident, $nodes:expr, $has_proxy:expr, $($test:ident),*) => {
+        mod $engine { $(#[tokio::test] async fn $test() {
+            let test = concat!(stringify!($engine), "::", stringify!($test));
+            if let Some(bed) = super::Bed::memcached(test, $nodes, $has_proxy) {
+                super::$test(bed).await;
+            }
         })* }
     };
 }
@@ -31,9 +76,19 @@ macro_rules! contract {
 contract!(
     one_caller_gets_the_lease_and_its_cell_is_found,
     an_invalidation_takes_the_lease_and_older_versions,
+    the_higher_of_two_invalidations_stays,
     a_lease_runs_out,
+    who_can_not_wait_may_fill_once,
+    what_is_old_is_refilled_by_one_and_used_by_the_others,
+    a_cell_goes_by_itself,
+    what_the_caller_has_is_not_sent_again,
+    absence_is_kept_until_it_is_invalidated,
+    values_are_kept_until_they_are_forgotten,
+    everything_goes_at_once,
+    large_and_many,
     two_caches_share_one_load,
-    a_write_reaches_the_second_level,
+    a_write_reaches_the_other_caches,
+    caches_share_values,
 );
 
 fn clock() -> Arc<ManualClock> {
@@ -50,7 +105,57 @@ fn site(n: u64, version: u64) -> Stored<Site> {
 }
 
 fn cell(version: u64) -> Cell {
-    Cell { version, bytes: vec![version as u8] }
+    Cell { version, row: Some(format!("{{\"version\":{version}}}").into_bytes()) }
+}
+
+fn asked(key: Key, held: Option<u64>) -> Asked {
+    Asked { key, held, stale_ms: CELL_STALE_MS }
+}
+
+impl Bed {
+    async fn look_at(&self, keys: Vec<Key>) -> Vec<Looked> {
+        self.engine.get_many(keys.into_iter().map(|key| asked(key, None)).collect()).await.expect("an answer")
+    }
+
+    async fn look(&self, n: u64) -> Looked {
+        self.look_at(vec![Key::Object(id(n))]).await.remove(0)
+    }
+
+    async fn lease(&self, n: u64) -> Lease {
+        match self.look(n).await {
+            Looked::Lease(lease) => lease,
+            looked => panic!("{looked:?}"),
+        }
+    }
+
+    async fn fill(&self, n: u64, lease: Lease, cell: Cell) -> bool {
+        self.fill_for(n, lease, cell, CELL_MS).await
+    }
+
+    async fn fill_for(&self, n: u64, lease: Lease, cell: Cell, life_ms: u64) -> bool {
+        let refill = Refill { key: Key::Object(id(n)), lease, cell, life_ms };
+        self.engine.fill(vec![refill]).await.expect("an answer")[0]
+    }
+
+    async fn invalidate(&self, n: u64, version: u64) {
+        self.engine.invalidate(vec![(id(n), version)]).await.expect("an answer");
+    }
+
+    /// Looks until a caller is to refill, while time passes.
+    async fn until_leased(&self, n: u64) -> Lease {
+        for _ in 0..1_000 {
+            if let Looked::Lease(lease) = self.look(n).await {
+                return lease;
+            }
+            self.clock.advance(100);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody is to refill");
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::with_engine(Some(self.engine.clone()), CacheLimits::default(), self.clock.clone())
+    }
 }
 
 fn cache() -> (Cache, Arc<ManualClock>) {
@@ -67,63 +172,184 @@ async fn read(cache: &Cache, ids: &[Id], version: u64, loads: &AtomicUsize) -> V
     read.expect("never fails").into_iter().map(|object| object.map(|object| object.version)).collect()
 }
 
-async fn one_caller_gets_the_lease_and_its_cell_is_found(engine: Arc<dyn Engine>, _clock: Arc<ManualClock>) {
-    let looked = engine.get_many(vec![id(1), id(2)]).await.expect("an answer");
+async fn one_caller_gets_the_lease_and_its_cell_is_found(bed: Bed) {
+    let looked = bed.look_at(vec![Key::Object(id(1)), Key::Object(id(2))]).await;
     let [Looked::Lease(one), Looked::Lease(_)] = looked[..] else { panic!("{looked:?}") };
-    assert_eq!(engine.get_many(vec![id(1)]).await.expect("an answer"), [Looked::Busy]);
-    assert_eq!(engine.fill(vec![(id(1), one + 100, cell(3))]).await.expect("an answer"), [false], "another lease");
-    assert_eq!(engine.fill(vec![(id(1), one, cell(3))]).await.expect("an answer"), [true]);
-    assert_eq!(engine.get_many(vec![id(2), id(1)]).await.expect("an answer"), [Looked::Busy, Looked::Found(cell(3))]);
-    engine.clear().await.expect("an answer");
-    assert!(matches!(engine.get_many(vec![id(1)]).await.expect("an answer")[..], [Looked::Lease(_)]));
+    assert!(matches!(bed.look(1).await, Looked::Busy(_)));
+    assert!(!bed.fill(1, Lease { token: one.token + 100, ..one }, cell(3)).await, "another lease");
+    assert!(bed.fill(1, one, cell(3)).await);
+    assert!(!bed.fill(1, one, cell(4)).await, "a lease is for one cell");
+    let looked = bed.look_at(vec![Key::Object(id(2)), Key::Object(id(1))]).await;
+    assert!(matches!(&looked[..], [Looked::Busy(_), Looked::Found(found, None)] if *found == cell(3)), "{looked:?}");
 }
 
-async fn an_invalidation_takes_the_lease_and_older_versions(engine: Arc<dyn Engine>, _clock: Arc<ManualClock>) {
-    let looked = engine.get_many(vec![id(1)]).await.expect("an answer");
+async fn an_invalidation_takes_the_lease_and_older_versions(bed: Bed) {
+    let early = bed.lease(1).await;
+    bed.invalidate(1, 5).await;
+    assert!(!bed.fill(1, early, cell(4)).await, "read before the write");
+    let later = bed.lease(1).await;
+    assert_eq!(later.version_min, 5);
+    assert!(!bed.fill(1, later, cell(4)).await, "still older");
+    assert!(bed.fill(1, later, cell(5)).await);
+    bed.invalidate(1, 5).await;
+    assert_eq!(bed.look(1).await, Looked::Found(cell(5), None), "not older than itself");
+    bed.invalidate(1, 6).await;
+    let last = bed.lease(1).await;
+    assert!(matches!(bed.look(1).await, Looked::Busy(_)), "one refills");
+    assert!(bed.fill(1, last, cell(7)).await);
+    bed.invalidate(1, u64::MAX).await;
+    let last = bed.lease(1).await;
+    assert!(!bed.fill(1, last, cell(8)).await, "whatever it is");
+}
+
+async fn the_higher_of_two_invalidations_stays(bed: Bed) {
+    bed.invalidate(1, 6).await;
+    bed.invalidate(1, 5).await;
+    let lease = bed.lease(1).await;
+    assert_eq!(lease.version_min, 6);
+    bed.invalidate(2, 2).await;
+    bed.engine.invalidate((1..40).map(|version| (id(2), version % 20)).collect()).await.expect("an answer");
+    assert_eq!(bed.lease(2).await.version_min, 19, "also when they come at once");
+}
+
+async fn a_lease_runs_out(bed: Bed) {
+    let dead = bed.lease(1).await;
+    let next = bed.until_leased(1).await;
+    assert!(!bed.fill(1, dead, cell(1)).await);
+    assert!(bed.fill(1, next, cell(1)).await);
+}
+
+async fn who_can_not_wait_may_fill_once(bed: Bed) {
+    let first = bed.lease(1).await;
+    let Looked::Busy(second) = bed.look(1).await else { panic!("the first is refilling") };
+    assert!(bed.fill(1, second, cell(2)).await);
+    assert!(!bed.fill(1, first, cell(1)).await, "somebody was faster");
+    assert_eq!(bed.look(1).await, Looked::Found(cell(2), None));
+}
+
+async fn what_is_old_is_refilled_by_one_and_used_by_the_others(bed: Bed) {
+    let lease = bed.lease(1).await;
+    assert!(bed.fill_for(1, lease, cell(3), CELL_STALE_MS / 2).await);
+    let Looked::Found(old, Some(lease)) = bed.look(1).await else { panic!("it is old from the start") };
+    assert_eq!((old, bed.look(1).await), (cell(3), Looked::Found(cell(3), None)));
+    assert!(!bed.fill(1, lease, cell(2)).await, "not by something older");
+    assert!(bed.fill(1, lease, cell(4)).await);
+    assert_eq!(bed.look(1).await, Looked::Found(cell(4), None));
+}
+
+async fn a_cell_goes_by_itself(bed: Bed) {
+    let lease = bed.lease(1).await;
+    assert!(bed.fill_for(1, lease, cell(3), 1_000).await);
+    let lease = bed.until_leased(1).await;
+    assert_eq!(lease.version_min, 0);
+}
+
+async fn what_the_caller_has_is_not_sent_again(bed: Bed) {
+    let lease = bed.lease(1).await;
+    assert!(bed.fill(1, lease, cell(3)).await);
+    let held = |version| bed.engine.get_many(vec![asked(Key::Object(id(1)), Some(version))]);
+    assert_eq!(held(3).await, Ok(vec![Looked::Current(None)]));
+    assert_eq!(held(2).await, Ok(vec![Looked::Found(cell(3), None)]));
+}
+
+async fn absence_is_kept_until_it_is_invalidated(bed: Bed) {
+    let absent = Cell { version: 0, row: None };
+    let lease = bed.lease(1).await;
+    assert!(bed.fill(1, lease, absent.clone()).await);
+    assert_eq!(bed.look(1).await, Looked::Found(absent.clone(), None));
+    bed.invalidate(1, 1).await;
+    let lease = bed.lease(1).await;
+    assert!(!bed.fill(1, lease, absent).await, "it was made since");
+    assert!(bed.fill(1, lease, cell(1)).await);
+}
+
+async fn values_are_kept_until_they_are_forgotten(bed: Bed) {
+    let name: Arc<str> = "popular".into();
+    let key = || vec![Key::Value(name.clone())];
+    let looked = bed.look_at(key()).await;
     let [Looked::Lease(early)] = looked[..] else { panic!("{looked:?}") };
-    engine.invalidate(vec![(id(1), 5)]).await.expect("an answer");
-    assert_eq!(engine.fill(vec![(id(1), early, cell(4))]).await.expect("an answer"), [false], "read before the write");
-    let looked = engine.get_many(vec![id(1)]).await.expect("an answer");
+    bed.engine.forget(name.clone()).await.expect("an answer");
+    let refill = |lease| vec![Refill { key: Key::Value(name.clone()), lease, cell: cell(0), life_ms: CELL_MS }];
+    assert_eq!(bed.engine.fill(refill(early)).await, Ok(vec![false]), "read before it was forgotten");
+    let looked = bed.look_at(key()).await;
     let [Looked::Lease(later)] = looked[..] else { panic!("{looked:?}") };
-    assert_eq!(engine.fill(vec![(id(1), later, cell(4))]).await.expect("an answer"), [false], "still older");
-    assert_eq!(engine.fill(vec![(id(1), later, cell(5))]).await.expect("an answer"), [true]);
-    engine.invalidate(vec![(id(1), 5)]).await.expect("an answer");
-    assert_eq!(engine.get_many(vec![id(1)]).await.expect("an answer"), [Looked::Found(cell(5))], "not older than itself");
-    engine.invalidate(vec![(id(1), 6)]).await.expect("an answer");
-    assert!(matches!(engine.get_many(vec![id(1)]).await.expect("an answer")[..], [Looked::Lease(_)]));
+    assert_eq!(bed.engine.fill(refill(later)).await, Ok(vec![true]));
+    assert_eq!(bed.look_at(key()).await, [Looked::Found(cell(0), None)]);
+    bed.engine.forget(name.clone()).await.expect("an answer");
+    assert!(matches!(bed.look_at(key()).await[..], [Looked::Lease(_)]));
 }
 
-async fn a_lease_runs_out(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) {
-    let looked = engine.get_many(vec![id(1)]).await.expect("an answer");
-    let [Looked::Lease(dead)] = looked[..] else { panic!("{looked:?}") };
-    clock.advance(LEASE_MS);
-    let looked = engine.get_many(vec![id(1)]).await.expect("an answer");
-    let [Looked::Lease(next)] = looked[..] else { panic!("{looked:?}") };
-    assert_eq!(engine.fill(vec![(id(1), dead, cell(1))]).await.expect("an answer"), [false]);
-    assert_eq!(engine.fill(vec![(id(1), next, cell(1))]).await.expect("an answer"), [true]);
+async fn everything_goes_at_once(bed: Bed) {
+    for n in 0..20 {
+        let lease = bed.lease(n).await;
+        assert!(bed.fill(n, lease, cell(1)).await);
+    }
+    bed.engine.clear().await.expect("an answer");
+    for n in 0..20 {
+        assert!(matches!(bed.look(n).await, Looked::Lease(_)), "{n}");
+    }
 }
 
-async fn two_caches_share_one_load(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) {
-    let caches = [(), ()].map(|()| Cache::with_engine(Some(engine.clone()), CacheLimits::default(), clock.clone()));
+async fn large_and_many(bed: Bed) {
+    let keys: Vec<Key> = (0..500).map(|n| Key::Object(id(n))).collect();
+    let row = |n: usize| Some(vec![b'a' + (n % 26) as u8; 1 + n * 20]);
+    let looked = bed.look_at(keys.clone()).await;
+    let refill = |(n, (key, looked)): (usize, (&Key, &Looked))| {
+        let Looked::Lease(lease) = looked else { panic!("{looked:?}") };
+        Refill { key: key.clone(), lease: *lease, cell: Cell { version: n as u64, row: row(n) }, life_ms: CELL_MS }
+    };
+    let refills = keys.iter().zip(&looked).enumerate().map(refill).collect();
+    assert_eq!(bed.engine.fill(refills).await, Ok(vec![true; 500]));
+    for (n, looked) in bed.look_at(keys).await.into_iter().enumerate() {
+        assert_eq!(looked, Looked::Found(Cell { version: n as u64, row: row(n) }, None));
+    }
+}
+
+async fn two_caches_share_one_load(bed: Bed) {
     let loads = AtomicUsize::new(0);
-    for cache in &caches {
-        assert_eq!(read(cache, &[id(1), id(2), id(1)], 4, &loads).await, [Some(4), Some(4), Some(4)]);
+    for cache in [bed.cache(), bed.cache()] {
+        assert_eq!(read(&cache, &[id(1), id(2), id(1)], 4, &loads).await, [Some(4), Some(4), Some(4)]);
     }
     assert_eq!(loads.load(Ordering::SeqCst), 2);
 }
 
-async fn a_write_reaches_the_second_level(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) {
-    let cache = Cache::with_engine(Some(engine.clone()), CacheLimits::default(), clock.clone());
+async fn a_write_reaches_the_other_caches(bed: Bed) {
+    let (writer, other) = (bed.cache(), bed.cache());
     let loads = AtomicUsize::new(0);
-    assert_eq!(read(&cache, &[id(1)], 1, &loads).await, [Some(1)]);
-    cache.invalidate(id(1), 2);
-    // The second level is told in the background.
-    while matches!(engine.get_many(vec![id(1)]).await.expect("an answer")[..], [Looked::Found(_)]) {
+    for cache in [&writer, &other] {
+        assert_eq!(read(cache, &[id(1)], 1, &loads).await, [Some(1)]);
+    }
+    writer.invalidate_many(vec![(id(1), 2)]).await;
+    assert_eq!(read(&other, &[id(1)], 9, &loads).await, [Some(1)], "a near copy");
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read(&other, &[id(1)], 2, &loads).await, [Some(2)]);
+    assert_eq!(read(&writer, &[id(1)], 9, &loads).await, [Some(2)], "from the second level");
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read(&writer, &[id(1)], 9, &loads).await, [Some(2)], "renewed");
+    assert_eq!(loads.load(Ordering::SeqCst), 2);
+    // Without waiting: the writer itself must not see what the second level still has.
+    writer.invalidate(id(1), 3);
+    assert_eq!(read(&writer, &[id(1)], 3, &loads).await, [Some(3)]);
+}
+
+async fn caches_share_values(bed: Bed) {
+    let (one, other) = (bed.cache(), bed.cache());
+    let ttl = Duration::from_secs(60);
+    let read = |cache: &Cache, n: u64| {
+        let cache = cache.clone();
+        async move { *cache.value("popular", ttl, || async { Ok::<_, Infallible>(n) }).await.expect("never fails") }
+    };
+    assert_eq!((read(&one, 1).await, read(&other, 2).await), (1, 1));
+    one.forget("popular");
+    assert_eq!(read(&other, 3).await, 1, "a near copy");
+    // It is told in the background.
+    while matches!(bed.look_at(vec![Key::Value("popular".into())]).await[..], [Looked::Found(..)]) {
         tokio::task::yield_now().await;
     }
-    clock.advance(LEASE_MS);
-    assert_eq!(read(&cache, &[id(1)], 2, &loads).await, [Some(2)]);
-    assert_eq!(read(&cache, &[id(1)], 9, &loads).await, [Some(2)], "from memory");
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read(&one, 4).await, 4);
+    bed.clock.advance(2 * NEAR_MS);
+    assert_eq!(read(&other, 5).await, 4);
 }
 
 #[tokio::test]
@@ -343,9 +569,12 @@ async fn a_value_forgotten_while_it_is_loaded_is_not_kept() {
 
 #[test]
 fn an_unknown_address_is_refused_with_what_is_known() {
-    let error = Cache::open("memcached://localhost", CacheLimits::default()).expect_err("not built yet").to_string();
-    assert_eq!(error, "'memcached://localhost' is no address for a cache; known is 'memory:'.");
-    assert!(Cache::open("memory:", CacheLimits::default()).is_ok());
+    let refused = |url: &str| Cache::open(url, CacheLimits::default()).expect_err("no address").to_string();
+    assert_eq!(refused("redis://a"), "'redis://a' is no address for a cache; known are 'memory:' and 'memcached://host:11211'.");
+    assert!(refused("memcached://a,,b").contains("a node is a host and a port"));
+    for url in ["memory:", "memcached://localhost", "memcached://a:1,b:2/pins"] {
+        assert!(Cache::open(url, CacheLimits::default()).is_ok(), "{url}");
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,19 @@
 //! The port of the second level: a cache that several processes share. Without one, `memory:`, there is only the first.
 //!
+//! ```text
+//! get ─▶ Found, Current                       an answer; with a lease, the caller is the one to refill it while others still use it
+//!    ─▶ Lease ─▶ load ─▶ fill                 the caller refills
+//!    ─▶ Busy ─▶ get, get, … ─▶ load ─▶ fill   another refills; who has waited long enough loads as well
+//!    ─▶ Away ─▶ load                          nobody to ask
+//! ```
 //! Whatever it answers with an error counts as a miss. It may forget anything at any time.
 
 mod faulty;
+mod memcached;
 mod memory;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::Id;
@@ -13,38 +21,86 @@ use model::Id;
 use crate::error::Result;
 
 pub use faulty::{Fault, Faulty};
+pub use memcached::{Checked, Memcached, MemcachedLimits, check_address};
 pub use memory::MemoryEngine;
 
-/// One object as it is kept: its encoded row and its version.
+/// What something is kept under.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Key {
+    Object(Id),
+    /// A list or a fragment, by its name.
+    Value(Arc<str>),
+}
+
+/// One look-up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    pub key: Key,
+    /// The version that the caller has already.
+    pub held: Option<u64>,
+    /// Milliseconds before its end from which on a cell is old: one caller is then asked to refill it.
+    pub stale_ms: u64,
+}
+
+/// What is kept: an encoded row or value, or that there is none, and the version. Values have version 0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cell {
     pub version: u64,
-    pub bytes: Vec<u8>,
+    pub row: Option<Vec<u8>>,
+}
+
+/// The right to fill one key with what is read from now on. An invalidation takes it back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub token: u64,
+    /// Where it was given: engine's own business.
+    pub place: u64,
+    /// Nothing older is kept.
+    pub version_min: u64,
 }
 
 /// What a look-up found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Looked {
-    Found(Cell),
-    /// Nothing is there, and the caller is the one to refill it, showing this lease.
-    Lease(u64),
-    /// Nothing is there, and another process is refilling it.
-    Busy,
+    /// With a lease, it is old.
+    Found(Cell, Option<Lease>),
+    /// What the caller has is what is there. With a lease, it is old.
+    Current(Option<Lease>),
+    /// Nothing is there, and the caller is the one to refill it.
+    Lease(Lease),
+    /// Nothing is there, and somebody else is refilling it. The lease is for who can't wait any longer.
+    Busy(Lease),
+    /// It can't be told.
+    Away,
 }
 
-/// A cache that several processes share.
+/// One refill.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refill {
+    pub key: Key,
+    pub lease: Lease,
+    pub cell: Cell,
+    /// Milliseconds until it goes by itself.
+    pub life_ms: u64,
+}
+
+/// A cache that several processes share. Every call ends within a bounded time, whatever has happened to servers.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
-    /// Looks up many ids; same order and length. Each missing one is leased to one caller, until it fills or the lease runs out.
-    async fn get_many(&self, ids: Vec<Id>) -> Result<Vec<Looked>>;
+    /// Looks up many keys; same order and length. Each missing one is leased to one caller, until it fills or the lease runs out.
+    async fn get_many(&self, asked: Vec<Asked>) -> Result<Vec<Looked>>;
 
-    /// Keeps cells that were leased. Tells of each whether it was kept: not when its lease was taken back by an `invalidate`
-    /// since, or ran out, or when a newer version is there.
-    async fn fill(&self, cells: Vec<(Id, u64, Cell)>) -> Result<Vec<bool>>;
+    /// Keeps cells that were leased. Tells of each whether it was kept: not when its key was invalidated, filled or forgotten since the
+    /// lease was given, or when it is older than the lease allows.
+    async fn fill(&self, refills: Vec<Refill>) -> Result<Vec<bool>>;
 
-    /// Drops versions older than the given ones, and takes back leases. Idempotent.
+    /// Drops versions older than the given ones, takes back leases, and keeps nothing older for a while. When this has returned `Ok`, no
+    /// process gets an older version from here, or will not a moment later: how long is the engine's to say. Idempotent.
     async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()>;
 
-    /// Drops everything.
+    /// Drops a value and takes back its lease. Idempotent.
+    async fn forget(&self, name: Arc<str>) -> Result<()>;
+
+    /// Drops everything that was put here.
     async fn clear(&self) -> Result<()>;
 }

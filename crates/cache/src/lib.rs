@@ -4,16 +4,19 @@
 //! get_many(ids) ─▶ shelf: hits ─────────────────────────────────────────────▶ answer
 //!                    └─ misses ─▶ flight: one leads, the others wait for it
 //!                                   leader ─▶ second level (if any) ─▶ load from storage ─▶ shelf ─▶ answer
+//!                                             └─ has it, or renews what is in the shelf
 //! commit ─▶ invalidate(id, version): older copies go, and a refill that read an older version is not kept
 //! ```
+//! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second.
 //!
 //! Reading order: `cache.rs` (the front), `objects.rs` and `values.rs` (what is kept and what is fresh), `shelf.rs` (bounded
-//! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level).
+//! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
 //!
 //! Invariants
 //! - A cache that is full, empty or dead changes how long an answer takes, never the answer.
 //! - Whoever reads after `invalidate` returned sees that version or a later one, for as long as minimum versions are remembered
 //!   (a minute), however long a load took that began before.
+//! - Another process sees it a second after `invalidate_many` returned there; `engine/memcached.rs` says what holds when nodes fail.
 //! - Nobody holds a flight while waiting for another one. A leader that fails, panics or is cancelled ends its flight.
 
 mod error;
@@ -23,6 +26,7 @@ mod metrics;
 mod cache;
 mod flights;
 mod objects;
+mod shared;
 mod shelf;
 mod values;
 
@@ -31,7 +35,9 @@ mod contract;
 mod engine;
 
 pub use cache::{Cache, Stats};
-pub use engine::{Cell, Engine, Fault, Faulty, Looked, MemoryEngine};
+pub use engine::{
+    Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, check_address,
+};
 pub use error::{Error, Result};
 pub use limits::CacheLimits;
 pub use metrics::METRICS;

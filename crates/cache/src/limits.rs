@@ -10,8 +10,20 @@ pub(crate) const FLOOR_MS: i64 = Timestamp::MINUTE;
 /// Times that a caller waits for other flights before it loads by itself, and milliseconds that it waits each time.
 pub(crate) const WAIT_ROUNDS_MAX: u32 = 3;
 pub(crate) const WAIT_MS_MAX: u64 = 2_000;
-/// Milliseconds that the second level may take; slower than storage it is of no use.
-pub(crate) const ENGINE_MS_MAX: u64 = 250;
+/// Milliseconds that a look-up in the second level may take whatever happens there. Engines have shorter limits of their own, so that they
+/// learn who was slow.
+pub(crate) const ENGINE_MS_MAX: u64 = 500;
+/// Milliseconds that an invalidation may take: a commit waits for it. It goes on behind when this is over.
+pub(crate) const INVALIDATE_MS_MAX: u64 = 2_000;
+/// Milliseconds for which an object or a list in the process is believed without asking the second level: what another process has written
+/// is seen after this.
+pub(crate) const NEAR_MS: i64 = Timestamp::SECOND;
+/// The same while nobody answers there, so that storage is not asked for everything each second.
+pub(crate) const ALONE_MS: i64 = 5 * Timestamp::SECOND;
+/// Milliseconds after which an object goes from the second level by itself: the last resort for what nobody could invalidate.
+pub(crate) const CELL_MS: u64 = 600_000;
+/// Milliseconds before that, from which on one caller refills it while all others still use it.
+pub(crate) const CELL_STALE_MS: u64 = 60_000;
 /// Milliseconds between looks at a key that another process refills, and how often.
 pub(crate) const LEASE_POLL_MS: u64 = 20;
 pub(crate) const LEASE_POLLS_MAX: u32 = 3;

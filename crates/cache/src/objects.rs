@@ -3,34 +3,38 @@
 use std::any::Any;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::{Id, Object, Stored, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Cell, Engine, Looked};
+use crate::engine::Cell;
 use crate::error::{Error, Result};
-use crate::limits::{ENGINE_MS_MAX, ENTRY_BYTES, FLOOR_MS, LEASE_POLL_MS, LEASE_POLLS_MAX, NEGATIVE_MS};
+use crate::limits::{ENTRY_BYTES, FLOOR_MS};
 use crate::metrics as names;
 use crate::shelf::Shelf;
 
 type Erased = Arc<dyn Any + Send + Sync>;
 
+/// The end of what is believed until it is invalidated.
+pub(crate) const FOR_EVER: Timestamp = Timestamp(i64::MAX);
+
 /// What is known about one id.
 enum Known {
-    Object {
-        object: Erased,
-        version: u64,
-    },
+    /// Believed until then. After that, it may be renewed.
+    Object { object: Erased, version: u64, until: Timestamp },
     /// There was none when it was last looked for.
-    Absent {
-        until: Timestamp,
-    },
+    Absent { until: Timestamp },
     /// It was written: what a load brings must be of this version at least.
-    Floor {
-        version: u64,
-        until: Timestamp,
-    },
+    Floor { version: u64, until: Timestamp },
+}
+
+/// What the first level can say to a look-up in the second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Near {
+    /// The version in memory, whose time is up.
+    pub(crate) held: Option<u64>,
+    /// Nothing older will do.
+    pub(crate) version_min: u64,
 }
 
 /// Objects in memory.
@@ -46,7 +50,7 @@ impl Objects {
     /// Looks an id up: `Some(None)` is "there is no such object", `None` a miss. An object of another type is a miss.
     pub(crate) fn get<T: Object>(&self, id: Id, now: impl FnOnce() -> Timestamp) -> Option<Option<Arc<Stored<T>>>> {
         let found = self.shelf.get(&id, |known| match known {
-            Known::Object { object, .. } => Some(Some(object.clone())),
+            Known::Object { object, until, .. } => (*until == FOR_EVER || now() < *until).then(|| Some(object.clone())),
             Known::Absent { until } => (now() < *until).then_some(None),
             Known::Floor { .. } => None,
         })??;
@@ -56,8 +60,29 @@ impl Objects {
         }
     }
 
+    pub(crate) fn near(&self, id: Id, now: Timestamp) -> Near {
+        let near = self.shelf.get(&id, |known| match known {
+            Known::Object { version, .. } => Near { held: Some(*version), version_min: *version },
+            Known::Floor { version, until } if now < *until => Near { held: None, version_min: *version },
+            _ => Near::default(),
+        });
+        near.unwrap_or_default()
+    }
+
+    /// Believes an object again, if it is still of this version.
+    pub(crate) fn renew<T: Object>(&self, id: Id, version: u64, until: Timestamp) -> Option<Arc<Stored<T>>> {
+        let renewed = self.shelf.change(&id, |known| match known {
+            Known::Object { object, version: held, until: believed } if *held == version => {
+                *believed = until;
+                Some(object.clone())
+            }
+            _ => None,
+        });
+        renewed??.downcast::<Stored<T>>().ok()
+    }
+
     /// Keeps what a load brought, unless something newer is known.
-    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, now: Timestamp) {
+    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, until: Timestamp, now: Timestamp) {
         let version = object.as_ref().map_or(0, |object| object.version);
         let weight = object.as_ref().map_or(ENTRY_BYTES, |object| ENTRY_BYTES + estimate(object));
         let is_kept = self.shelf.update(&id, |old| {
@@ -68,8 +93,8 @@ impl Objects {
             };
             let known = match object {
                 _ if version < version_min => return None,
-                Some(object) => Known::Object { object, version },
-                None => Known::Absent { until: now.plus(NEGATIVE_MS) },
+                Some(object) => Known::Object { object, version, until },
+                None => Known::Absent { until },
             };
             Some((known, weight))
         });
@@ -136,7 +161,9 @@ struct Row<T> {
     data: T,
 }
 
-fn encode<T: Object>(object: &Stored<T>) -> Option<Cell> {
+/// Encodes what a load brought.
+pub(crate) fn encode<T: Object>(object: Option<&Stored<T>>) -> Option<Cell> {
+    let Some(object) = object else { return Some(Cell { version: 0, row: None }) };
     let row = Row {
         version: object.version,
         created_at: object.created_at,
@@ -144,66 +171,12 @@ fn encode<T: Object>(object: &Stored<T>) -> Option<Cell> {
         active: object.active,
         data: &object.data,
     };
-    Some(Cell { version: object.version, bytes: serde_json::to_vec(&row).ok()? })
+    Some(Cell { version: object.version, row: Some(serde_json::to_vec(&row).ok()?) })
 }
 
-fn decode<T: Object>(id: Id, cell: &Cell) -> Result<Stored<T>> {
-    let row: Row<T> =
-        serde_json::from_slice(&cell.bytes).map_err(|error| Error::Invalid(format!("the cell of {id} can't be read: {error}")))?;
+pub(crate) fn decode<T: Object>(id: Id, cell: &Cell) -> Result<Option<Stored<T>>> {
+    let Some(row) = &cell.row else { return Ok(None) };
+    let row: Row<T> = serde_json::from_slice(row).map_err(|error| Error::Invalid(format!("the cell of {id} can't be read: {error}")))?;
     let Row { version, created_at, updated_at, active, data } = row;
-    Ok(Stored { id, version, created_at, updated_at, active, data })
-}
-
-/// What the second level had: objects found, and leases for ids to refill.
-pub(crate) struct Shared<T> {
-    pub(crate) found: Vec<(Id, Stored<T>)>,
-    pub(crate) leases: Vec<(Id, u64)>,
-}
-
-/// Asks the second level. Waits briefly for what other processes refill; whatever goes wrong is a counted miss.
-pub(crate) async fn ask<T: Object>(engine: &dyn Engine, ids: &[Id]) -> Shared<T> {
-    let mut shared = Shared { found: Vec::new(), leases: Vec::new() };
-    let mut wanted = ids.to_vec();
-    for poll in 0..=LEASE_POLLS_MAX {
-        let Some(answers) = within_deadline(engine.get_many(wanted.clone())).await else { return shared };
-        let mut busy = Vec::new();
-        for (id, looked) in wanted.into_iter().zip(answers) {
-            match looked {
-                Looked::Found(cell) => match decode(id, &cell) {
-                    Ok(object) => shared.found.push((id, object)),
-                    Err(_) => metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1),
-                },
-                Looked::Lease(lease) => shared.leases.push((id, lease)),
-                Looked::Busy => busy.push(id),
-            }
-        }
-        // Whoever holds a lease loads at once: others wait for it.
-        if busy.is_empty() || !shared.leases.is_empty() || poll == LEASE_POLLS_MAX {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(LEASE_POLL_MS)).await;
-        wanted = busy;
-    }
-    metrics::counter!(names::ENGINE_HITS_TOTAL).increment(shared.found.len() as u64);
-    shared
-}
-
-/// Hands loaded objects to the second level.
-pub(crate) async fn share<T: Object>(engine: &dyn Engine, leases: &[(Id, u64)], objects: &[(Id, Option<Arc<Stored<T>>>)]) {
-    let cell_of = |id: Id| objects.iter().find(|(other, _)| *other == id).and_then(|(_, object)| encode(object.as_ref()?));
-    let cells: Vec<_> = leases.iter().filter_map(|(id, lease)| Some((*id, *lease, cell_of(*id)?))).collect();
-    if !cells.is_empty() {
-        within_deadline(engine.fill(cells)).await;
-    }
-}
-
-/// Calls the second level; an error or a late answer is counted and is no answer.
-pub(crate) async fn within_deadline<T>(call: impl Future<Output = Result<T>>) -> Option<T> {
-    match tokio::time::timeout(Duration::from_millis(ENGINE_MS_MAX), call).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(_)) | Err(_) => {
-            metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1);
-            None
-        }
-    }
+    Ok(Some(Stored { id, version, created_at, updated_at, active, data }))
 }

@@ -187,7 +187,7 @@ impl Config {
         let mut problems = Vec::new();
         let known: [(&str, &str, &[&str]); 8] = [
             ("storage.url", &self.storage.url, &["sqlite", "remote", "mysql"]),
-            ("cache.url", &self.cache.url, &["memory"]),
+            ("cache.url", &self.cache.url, &["memory", "memcached"]),
             ("feeds.url", &self.feeds.url, &["memory"]),
             ("jobs.url", &self.jobs.url, &["sqlite"]),
             ("events.url", &self.events.url, &["sqlite"]),
@@ -200,6 +200,11 @@ impl Config {
             if !schemes.contains(&scheme) {
                 problems.push(format!("{key} is '{}': this build knows {}.", hide_secret(url), schemes.map_list()));
             }
+        }
+        if self.cache.url.starts_with("memcached:")
+            && let Err(error) = cache::Memcached::new(&self.cache.url, cache::MemcachedLimits::default())
+        {
+            problems.push(format!("cache.url: {error}"));
         }
         if self.server.listen.parse::<std::net::SocketAddr>().is_err() {
             problems

@@ -32,6 +32,8 @@ enum Bench {
     Site,
     /// Reads and writes through the storage service, against the same driver straight to the same MariaDB.
     Storage,
+    /// Look-ups in memcached, against a bare socket to the same memcached.
+    Cache,
     /// Time from the start of the process to the first page, and memory at rest.
     Start,
 }
@@ -42,9 +44,10 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Thumbnails => "thumbnails",
         Bench::Site => "site",
         Bench::Storage => "storage",
+        Bench::Cache => "cache",
         Bench::Start => "start",
     };
-    if arguments.name != Bench::Thumbnails {
+    if !matches!(arguments.name, Bench::Thumbnails | Bench::Cache) {
         to_stderr(command::cargo(root).args(["build", "--release", "--package", "corkboard"]))?;
     }
     let cargo_bench = |package: &str| {
@@ -55,14 +58,18 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let package = match arguments.name {
         Bench::Thumbnails => "media",
         Bench::Storage => "storage",
+        Bench::Cache => "cache",
         Bench::Site | Bench::Start => "testkit",
     };
     if arguments.name != Bench::Start {
         to_stderr(cargo_bench(package).arg("--no-run"))?;
     }
-    if arguments.name == Bench::Storage
-        && let Err(problem) = install::MARIADB.provide()
-    {
+    let need = match arguments.name {
+        Bench::Storage => Some(install::MARIADB),
+        Bench::Cache => Some(install::MEMCACHED),
+        _ => None,
+    };
+    if let Some(Err(problem)) = need.map(|need| need.provide()) {
         anyhow::bail!("{problem}");
     }
     let mut figures = Vec::from(calibrate::calibrate(name, &command::target_folder(root))?);
@@ -76,6 +83,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             }
             figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
         }
+        Bench::Cache => figures_of(cargo_bench(package).arg("--").args(&arguments.rest))?,
         Bench::Site | Bench::Storage => figures_of(
             cargo_bench(package)
                 .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))

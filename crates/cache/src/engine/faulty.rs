@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use model::Id;
 use parking_lot::Mutex;
 
-use super::{Cell, Engine, Looked};
+use super::{Asked, Engine, Looked, Refill};
 use crate::error::{Error, Result};
 
 /// What happens to the next call.
@@ -62,16 +62,20 @@ impl Faulty {
 
 #[async_trait]
 impl Engine for Faulty {
-    async fn get_many(&self, ids: Vec<Id>) -> Result<Vec<Looked>> {
-        self.call(self.inner.get_many(ids)).await
+    async fn get_many(&self, asked: Vec<Asked>) -> Result<Vec<Looked>> {
+        self.call(self.inner.get_many(asked)).await
     }
 
-    async fn fill(&self, cells: Vec<(Id, u64, Cell)>) -> Result<Vec<bool>> {
-        self.call(self.inner.fill(cells)).await
+    async fn fill(&self, refills: Vec<Refill>) -> Result<Vec<bool>> {
+        self.call(self.inner.fill(refills)).await
     }
 
     async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()> {
         self.call(self.inner.invalidate(ids)).await
+    }
+
+    async fn forget(&self, name: Arc<str>) -> Result<()> {
+        self.call(self.inner.forget(name)).await
     }
 
     async fn clear(&self) -> Result<()> {

@@ -1,29 +1,33 @@
 //! A second level in this process: several caches in one test share it as several processes share a memcached. Unbounded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{Id, Timestamp};
 use parking_lot::Mutex;
 use runtime::SharedClock;
 
-use super::{Cell, Engine, Looked};
+use super::{Asked, Cell, Engine, Key, Lease, Looked, Refill};
 use crate::error::Result;
-use crate::limits::LEASE_MS;
+use crate::limits::{FLOOR_MS, LEASE_MS};
 
 #[derive(Clone, Debug, Default)]
 struct Place {
-    cell: Option<Cell>,
-    /// The lease and its end.
-    lease: Option<(u64, Timestamp)>,
-    /// No version below this is kept.
-    version_min: u64,
+    /// The cell and its end.
+    cell: Option<(Cell, Timestamp)>,
+    /// Changes with whatever happens here, so that leases from before count no more.
+    token: u64,
+    /// Until when somebody is refilling it.
+    led_until: Option<Timestamp>,
+    /// No version below this is kept, until then.
+    floor: Option<(u64, Timestamp)>,
 }
 
 /// A shared cache in memory.
 pub struct MemoryEngine {
     clock: SharedClock,
-    state: Mutex<(HashMap<Id, Place>, u64)>,
+    state: Mutex<(HashMap<Key, Place>, u64)>,
 }
 
 impl std::fmt::Debug for MemoryEngine {
@@ -40,51 +44,71 @@ impl MemoryEngine {
 
 #[async_trait]
 impl Engine for MemoryEngine {
-    async fn get_many(&self, ids: Vec<Id>) -> Result<Vec<Looked>> {
+    async fn get_many(&self, asked: Vec<Asked>) -> Result<Vec<Looked>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let (places, lease_last) = &mut *state;
-        let look = |id| {
-            let place = places.entry(id).or_default();
-            if let Some(cell) = &place.cell {
-                return Looked::Found(cell.clone());
+        let (places, token_last) = &mut *state;
+        let look = |Asked { key, held, stale_ms }: Asked| {
+            let place = places.entry(key).or_default();
+            let is_led = place.led_until.is_some_and(|until| now < until);
+            place.floor = place.floor.filter(|(_, until)| now < *until);
+            place.cell = place.cell.take().filter(|(_, until)| now < *until);
+            let version_min = match &place.cell {
+                Some((cell, _)) => cell.version,
+                None => place.floor.map_or(0, |(version, _)| version),
+            };
+            let is_due = place.cell.as_ref().is_none_or(|(_, until)| now.plus(stale_ms as i64) > *until);
+            if is_due && !is_led {
+                *token_last += 1;
+                (place.token, place.led_until) = (*token_last, Some(now.plus(LEASE_MS)));
             }
-            if place.lease.is_some_and(|(_, until)| now < until) {
-                return Looked::Busy;
+            let lease = Lease { token: place.token, place: 0, version_min };
+            let mine = (is_due && !is_led).then_some(lease);
+            match &place.cell {
+                Some((cell, _)) if held == Some(cell.version) => Looked::Current(mine),
+                Some((cell, _)) => Looked::Found(cell.clone(), mine),
+                None if is_led => Looked::Busy(lease),
+                None => Looked::Lease(lease),
             }
-            *lease_last += 1;
-            place.lease = Some((*lease_last, now.plus(LEASE_MS)));
-            Looked::Lease(*lease_last)
         };
-        Ok(ids.into_iter().map(look).collect())
+        Ok(asked.into_iter().map(look).collect())
     }
 
-    async fn fill(&self, cells: Vec<(Id, u64, Cell)>) -> Result<Vec<bool>> {
+    async fn fill(&self, refills: Vec<Refill>) -> Result<Vec<bool>> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let fill = |(id, lease, cell): (Id, u64, Cell)| {
-            let place = state.0.entry(id).or_default();
-            let is_leased = place.lease.is_some_and(|(held, until)| held == lease && now < until);
-            if !is_leased || cell.version < place.version_min {
+        let (places, token_last) = &mut *state;
+        let fill = |Refill { key, lease, cell, life_ms }: Refill| {
+            let place = places.entry(key).or_default();
+            if place.token != lease.token || cell.version < lease.version_min {
                 return false;
             }
-            place.lease = None;
-            place.cell = Some(cell);
+            *token_last += 1;
+            (place.token, place.led_until) = (*token_last, None);
+            place.cell = Some((cell, now.plus(life_ms as i64)));
             true
         };
-        Ok(cells.into_iter().map(fill).collect())
+        Ok(refills.into_iter().map(fill).collect())
     }
 
     async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()> {
+        let now = self.clock.now();
         let mut state = self.state.lock();
+        let (places, token_last) = &mut *state;
         for (id, version) in ids {
-            let place = state.0.entry(id).or_default();
-            place.version_min = place.version_min.max(version);
-            place.lease = None;
-            if place.cell.as_ref().is_some_and(|cell| cell.version < version) {
-                place.cell = None;
+            let place = places.entry(Key::Object(id)).or_default();
+            if place.cell.as_ref().is_some_and(|(cell, until)| cell.version >= version && now < *until) {
+                continue;
             }
+            *token_last += 1;
+            let floor = place.floor.filter(|(_, until)| now < *until).map_or(version, |(floor, _)| floor.max(version));
+            *place = Place { cell: None, token: *token_last, led_until: None, floor: Some((floor, now.plus(FLOOR_MS))) };
         }
+        Ok(())
+    }
+
+    async fn forget(&self, name: Arc<str>) -> Result<()> {
+        self.state.lock().0.remove(&Key::Value(name));
         Ok(())
     }
 

@@ -38,6 +38,7 @@ pub async fn run(args: &DoctorArgs, config: &Config) -> anyhow::Result<ExitCode>
     let checks = vec![
         server(config)?,
         storage(&app).await,
+        cache(config).await,
         audit(&app).await,
         pictures(&app).await,
         jobs(&app).await,
@@ -98,6 +99,33 @@ async fn storage(app: &App) -> Check {
         }
     };
     Check { what: "storage", found, problems }
+}
+
+/// Nodes of a shared cache: the site runs without them, slower.
+async fn cache(config: &Config) -> Check {
+    let mut problems = Vec::new();
+    let found = match config.cache.url.starts_with("memcached:") {
+        false => "in this process".to_owned(),
+        true => match cache::check_address(&config.cache.url).await {
+            Ok(checked) => {
+                let mut versions = Vec::new();
+                for cache::Checked { node, outcome } in checked {
+                    match outcome {
+                        Ok(version) => versions.push(format!("{node} ({version})")),
+                        Err(why) => problems.push(format!(
+                            "The cache node {node} is of no use: {why}. Start it, or take it out of cache.url of all processes."
+                        )),
+                    }
+                }
+                format!("memcached at {}", if versions.is_empty() { "no node".to_owned() } else { versions.join(", ") })
+            }
+            Err(error) => {
+                problems.push(error.to_string());
+                String::new()
+            }
+        },
+    };
+    Check { what: "cache", found, problems }
 }
 
 async fn audit(app: &App) -> Check {
