@@ -7,6 +7,9 @@
 //! http.rs       bytes of HTTP/1.1 to responses, for the client and for the load
 //! person.rs     somebody with a session and a token: what people do, and what they then see
 //! mariadb.rs    private MariaDB servers: start, replicate, kill -9, freeze; one for many tests
+//! redis.rs      private Redis servers, and clusters of three masters
+//! memcached.rs  private memcached servers
+//! private.rs    what private servers of every kind stand on: a folder, a port, a process that ends with the test
 //! proxy.rs      a way to a server that can be cut for one party
 //! picture.rs    small valid PNG and JPEG files of a colour
 //! load.rs       open-loop load with latency from the intended send time
@@ -27,12 +30,15 @@ pub mod histogram;
 pub mod http;
 pub mod load;
 pub mod mariadb;
+pub mod memcached;
 pub mod person;
 pub mod picture;
+mod private;
 pub mod procfs;
 pub mod program;
 pub mod proxy;
 pub mod random;
+pub mod redis;
 pub mod site;
 pub mod skip;
 pub mod wait;

@@ -11,68 +11,47 @@
 //!
 //! A server never outlives its tests: dropping kills it, and the kernel kills it when the process dies in any other way.
 //!
-//! In reading order: `options.rs` the command line; `software.rs` programs and users; `folder.rs`, `port.rs` what is private;
-//! `template.rs` the data that all start from; `starter.rs` the parent; `client.rs` statements; `shared.rs` one server for many tests.
+//! In reading order: `options.rs` the command line; `software.rs` programs and users; `template.rs` the data that all start from;
+//! `client.rs` statements; `shared.rs` one server for many tests. What is the same for servers of every kind is in `private.rs`.
 
 mod client;
-mod folder;
 mod options;
-mod port;
 mod shared;
 mod software;
-mod starter;
 mod template;
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Read as _,
     net::SocketAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 
 pub use client::{Client, Login, OPERATIONS, REPLICATION, SITE};
 pub use options::Options;
 pub use shared::{SHARED_VARIABLE, Shared, shared, shared_options};
 pub use software::missing;
 
-use crate::{
-    Proxy, procfs,
-    site::{end_in_order, send_signal},
-    skip, wait_for,
-};
-use folder::Folder;
-use port::Port;
+use crate::{Proxy, private::Daemon, skip, wait_for};
 use software::Software;
 
-/// A start takes a tenth of a second; recovery after a kill, on a busy machine, some more.
+/// Replication runs within milliseconds, on a busy machine in some seconds.
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// A clean stop writes what is in memory to the data folder.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// A server that starts answers a connection with its greeting at once; a frozen one never does.
 const GREETING_LIMIT: Duration = Duration::from_millis(500);
-/// A thread that is writing to a disk stops only when that is done.
-const FREEZE_LIMIT: Duration = Duration::from_secs(20);
-/// Somebody who knows nothing of our locks may take a port between our look and the server's start.
-const PORT_TRIES: usize = 5;
 /// A replica applies what tests write within milliseconds.
 const CATCH_UP_SECONDS: u32 = 20;
-const LOG_TAIL_LINES: usize = 40;
 
 /// A running server, or one that is down and can be started again.
 pub struct Server {
     options: Options,
     software: Software,
-    // Order matters: the process has ended (see `drop`) before port and folder go.
-    port: Port,
-    folder: Folder,
-    child: Option<Child>,
-    is_frozen: bool,
+    daemon: Daemon,
 }
 
 /// Tells whether this machine can run servers. If not, says loudly that the test is skipped: then return from it.
@@ -92,17 +71,11 @@ impl Server {
     pub fn start(options: Options) -> anyhow::Result<Server> {
         let software = Software::find()?;
         let template = template::provide(&software)?;
-        let folder = Folder::create(software.account, options.durable)?;
-        template::copy(&template, &folder.path().join("data"))?;
-        let port = Port::reserve()?;
-        let mut server = Server { options, software, port, folder, child: None, is_frozen: false };
-        for _ in 1..PORT_TRIES {
-            match server.restart() {
-                Err(_) if server.log().contains("Address already in use") => server.port = Port::reserve()?,
-                outcome => return outcome.map(|_| server),
-            }
-        }
-        server.restart()?;
+        let daemon = Daemon::prepare("mariadb", software.account, options.durable)?;
+        template::copy(&template, &daemon.folder().path().join("data"))?;
+        let mut server = Server { options, software, daemon };
+        let Server { options, software, daemon } = &mut server;
+        daemon.start_first(|daemon| command(software, options, daemon), is_ready)?;
         Ok(server)
     }
 
@@ -159,20 +132,20 @@ impl Server {
     }
 
     pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port.number))
+        self.daemon.socket_address()
     }
 
     pub fn port(&self) -> u16 {
-        self.port.number
+        self.daemon.port()
     }
 
     pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+        self.daemon.pid()
     }
 
     /// Where the server keeps its data.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.daemon.folder().path().join("data")
     }
 
     /// Opens a way to this server that can be cut.
@@ -182,7 +155,7 @@ impl Server {
 
     /// The administrator, over the server's private socket.
     pub fn admin(&self) -> Client {
-        Client::over_socket(&self.folder.socket())
+        Client::over_socket(&self.daemon.folder().socket())
     }
 
     /// Somebody over the network.
@@ -197,93 +170,48 @@ impl Server {
 
     /// Starts the process (again), on the same data and port, and waits until it is ready. Gives the time that this took.
     pub fn restart(&mut self) -> anyhow::Result<Duration> {
-        ensure!(self.child.is_none(), "the server is running; stop it first");
-        let started = Instant::now();
-        // An old log would show old errors.
-        let _ = fs::remove_file(self.folder.error_log());
-        let mut command = self.software.server_command();
-        command.args(self.options.arguments(self.folder.path(), self.port.number)).current_dir(self.folder.path());
-        // A pipe of the test's would stay open as long as the server.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(starter::spawn(command)?);
-        match self.wait_until_ready() {
-            Ok(()) => Ok(started.elapsed()),
-            Err(error) => {
-                self.kill9();
-                bail!("{error}\n{}", tail(&self.folder.error_log()));
-            }
-        }
+        self.daemon.start(command(&self.software, &self.options, &self.daemon), is_ready)
     }
 
     /// Waits until the server greets whoever connects.
     pub fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let socket = self.folder.socket();
-        let child = self.child.as_mut().context("the server is not running")?;
-        let ended = wait_for("the server to be ready", READY_LIMIT, || match child.try_wait() {
-            // A dead process won't come to life: there is nothing more to wait for.
-            Ok(Some(status)) => Ok(Some(status)),
-            Ok(None) => greeting(&socket).map(|()| None),
-            Err(error) => Err(error.to_string()),
-        })?;
-        match ended {
-            None => Ok(()),
-            Some(status) => bail!("the server ended instead of getting ready: {status}"),
-        }
+        self.daemon.wait_until_ready(is_ready)
     }
 
     /// Kills the process at once. What it has committed is in the hands of the operating system, and there after a restart.
     pub fn kill9(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // Fails only when it is already gone, which is what is wanted.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        self.is_frozen = false;
+        self.daemon.kill9();
     }
 
     /// Stops the server in its own order and waits until it has ended.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        self.thaw()?;
-        let child = self.child.take().context("the server is not running")?;
-        let status = end_in_order(child, "the server to stop", STOP_LIMIT)?;
-        ensure!(status.success(), "the server stopped with {status}\n{}", tail(&self.folder.error_log()));
-        Ok(())
+        self.daemon.stop()
     }
 
     /// Lets the process stand still: connections stay open, new ones are accepted by the kernel, and nobody answers.
     pub fn freeze(&mut self) -> anyhow::Result<()> {
-        let pid = self.pid().context("the server is not running")?;
-        send_signal(pid, "STOP")?;
-        self.is_frozen = true;
-        // The signal has been sent, not yet heeded: each thread stops when it next comes by.
-        wait_for("all threads to stop", FREEZE_LIMIT, || match procfs::thread_states(pid) {
-            Ok(states) if states.chars().all(|state| state == 'T') => Ok(()),
-            Ok(states) => Err(states),
-            Err(error) => Err(format!("{error:#}")),
-        })
+        self.daemon.freeze()
     }
 
     /// Lets a frozen process go on.
     pub fn thaw(&mut self) -> anyhow::Result<()> {
-        if std::mem::take(&mut self.is_frozen) {
-            send_signal(self.pid().context("the server is not running")?, "CONT")?;
-        }
-        Ok(())
+        self.daemon.thaw()
     }
 
     /// What the server has said since its last start.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.error_log()).unwrap_or_default()
+        self.daemon.log()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill9();
-        if std::thread::panicking() {
-            eprintln!("{}", tail(&self.folder.error_log()));
-        }
-    }
+fn command(software: &Software, options: &Options, daemon: &Daemon) -> Command {
+    let mut command = software.server_command();
+    command.args(options.arguments(daemon.folder().path(), daemon.port()));
+    command
+}
+
+fn is_ready(daemon: &Daemon) -> Result<(), String> {
+    greeting(&daemon.folder().socket())
 }
 
 /// Reads the server's first packet: three bytes of length, a number, then the version of the protocol, which is 10, or 255 for an error.
@@ -294,12 +222,4 @@ fn greeting(socket: &Path) -> Result<(), String> {
     let mut head = [0; 5];
     stream.read_exact(&mut head).map_err(described)?;
     if head[4] == 10 { Ok(()) } else { Err(format!("it greets with the bytes {head:?}")) }
-}
-
-/// The end of a log, for the message of an error.
-fn tail(path: &Path) -> String {
-    let log = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
-    let lines: Vec<&str> = log.lines().collect();
-    let end = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-    format!("--- the end of {} ---\n{}\n---", path.display(), end.join("\n"))
 }

@@ -22,6 +22,8 @@ pub const OPENCLIPART: Need = Need {
     packages: &["openclipart-png", "openclipart-svg"],
 };
 pub const MARIADB: Need = Need { name: "MariaDB", evidence: &["mariadbd", "mariadb", "mariadb-install-db"], packages: &["mariadb-server"] };
+pub const MEMCACHED: Need = Need { name: "memcached", evidence: &["memcached"], packages: &["memcached"] };
+pub const REDIS: Need = Need { name: "Redis", evidence: &["redis-server"], packages: &["redis-server"] };
 pub const VIPS: Need = Need { name: "vipsthumbnail", evidence: &["vipsthumbnail"], packages: &["libvips-tools"] };
 pub const WALLPAPERS: Need = Need {
     name: "photographs (wallpaper packages)",

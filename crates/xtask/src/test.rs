@@ -10,7 +10,8 @@
 //! crash      kill -9 during writes (tests named crash_…)        nextest, else cargo test
 //! chaos      a storage fleet under kills and cuts, 20 seeds      crates/storage/tests/chaos
 //! ```
-//! Pure, contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own.
+//! Pure, contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own. Redis and
+//! memcached start so fast that each test has servers of its own.
 //!
 //! What a section needs from outside is installed when that is possible. What can't be had is skipped with its reason, or
 //! fails with `--require-live`. A test that skips itself says so through `testkit::skip`, and is counted here.
@@ -83,9 +84,9 @@ impl Section {
     /// What some of its tests want; they skip themselves without it.
     fn wants(self) -> &'static [Need] {
         match self {
-            Section::Pure => &[install::OPENCLIPART, install::MARIADB],
-            Section::Bench => &[install::VIPS, install::MARIADB],
-            section if section.shares_a_server() => &[install::MARIADB],
+            Section::Pure => &[install::OPENCLIPART, install::MARIADB, install::REDIS, install::MEMCACHED],
+            Section::Bench => &[install::VIPS, install::MARIADB, install::REDIS, install::MEMCACHED],
+            section if section.shares_a_server() => &[install::MARIADB, install::REDIS, install::MEMCACHED],
             _ => &[],
         }
     }

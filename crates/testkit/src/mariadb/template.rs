@@ -14,8 +14,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::{folder::Folder, options::FAST_LOG_MIB, software::Software, tail};
-use crate::program;
+use super::{options::FAST_LOG_MIB, software::Software};
+use crate::{
+    private::{Folder, tail},
+    program,
+};
 
 /// Who may do what. The site's own user can't write to a server that is read-only, and creates nothing but its own databases; it may see
 /// how replication is. Operations have every right. Nobody is anonymous.
@@ -73,7 +76,7 @@ fn recipe(software: &Software) -> anyhow::Result<u64> {
 }
 
 fn make(software: &Software) -> anyhow::Result<Folder> {
-    let folder = Folder::create(software.account, false)?;
+    let folder = Folder::create("mariadb", software.account, false)?;
     let users = folder.path().join("users.sql");
     fs::write(&users, USERS)?;
     let log_path = folder.path().join("install.log");

@@ -1,10 +1,10 @@
 //! The private folder of one server: where it is, and that it does not stay.
 //!
 //! ```text
-//! /dev/shm/corkboard-mariadb-XXXXXX/      or on a disk, when the server must be durable
+//! /dev/shm/corkboard-KIND-XXXXXX/      or on a disk, when the server must be durable
 //!   lock        held by the process that made the folder, as long as it lives
 //!   data/       the server's data
-//!   socket      for the administrator on this machine
+//!   socket      for the administrator on this machine, where a server has one
 //!   error.log   what the server says
 //! ```
 //! A process that is killed leaves its folder behind. Whoever makes the next folder finds the lock free and removes it.
@@ -19,10 +19,11 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::software::Account;
+use super::Account;
 use crate::program;
 
-const PREFIX: &str = "corkboard-mariadb-";
+/// What all names begin with; the kind of server follows.
+const PREFIX: &str = "corkboard-";
 const MEMORY_FOLDER: &str = "/dev/shm";
 /// A server that is filled by tests needs about a tenth of this; with less left, the data goes to a disk.
 const MEMORY_FREE_KIB_MIN: u64 = 1024 * 1024;
@@ -32,26 +33,33 @@ const PARENT_BYTES_MAX: usize = 70;
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// A folder that goes with its owner.
-pub(super) struct Folder {
+pub(crate) struct Folder {
+    account: Option<Account>,
     // Order matters: the folder is removed before the lock is given up.
     folder: tempfile::TempDir,
     _lock: File,
 }
 
 impl Folder {
-    /// Makes an empty folder that the account can work in.
-    pub fn create(account: Option<Account>, on_disk: bool) -> anyhow::Result<Folder> {
+    /// Makes an empty folder for this kind of server, in which the account can work.
+    pub fn create(kind: &str, account: Option<Account>, on_disk: bool) -> anyhow::Result<Folder> {
         let parent = if on_disk { disk_folder(account)? } else { memory_folder().unwrap_or_else(std::env::temp_dir) };
         ensure!(is_reachable(&parent, account), "the server's user can't reach {}: all folders above must be searchable", parent.display());
-        sweep(&parent);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).with_context(|| format!("in {}", parent.display()))?;
+        let prefix = format!("{PREFIX}{kind}-");
+        sweep(&parent, &prefix);
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent).with_context(|| format!("in {}", parent.display()))?;
         let lock = File::create(folder.path().join("lock"))?;
         lock.lock().context("locking a folder that nobody else knows")?;
         if let Some(account) = account {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
             account.own(folder.path())?;
         }
-        Ok(Folder { folder, _lock: lock })
+        Ok(Folder { account, folder, _lock: lock })
+    }
+
+    /// Gives a file to the account that works here.
+    pub fn give_away(&self, path: &Path) -> anyhow::Result<()> {
+        self.account.map_or(Ok(()), |account| account.own(path))
     }
 
     pub fn path(&self) -> &Path {
@@ -113,10 +121,10 @@ fn is_reachable(folder: &Path, account: Option<Account>) -> bool {
 }
 
 /// Removes what killed processes left behind. What can't be removed is another user's, who will do it.
-fn sweep(parent: &Path) {
+fn sweep(parent: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_abandoned(&entry.path(), ABANDONED_AFTER) {
+        if entry.file_name().to_string_lossy().starts_with(prefix) && is_abandoned(&entry.path(), ABANDONED_AFTER) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -134,10 +142,10 @@ mod tests {
 
     #[test]
     fn a_folder_is_abandoned_when_its_maker_is_gone() {
-        let folder = Folder::create(None, false).unwrap();
+        let folder = Folder::create("test", None, false).unwrap();
         let path = folder.path().to_owned();
         assert!(!is_abandoned(&path, Duration::ZERO), "its maker lives");
-        let Folder { folder, _lock: lock } = folder;
+        let Folder { folder, _lock: lock, .. } = folder;
         drop(lock);
         assert!(is_abandoned(&path, Duration::ZERO));
         assert!(!is_abandoned(&path, Duration::from_secs(3_600)), "it may be too young to be locked");

@@ -11,13 +11,13 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::software::own_uid;
+use super::own_uid;
 
 /// Most kernels give outgoing connections ports from 32,768 on; well-known servers lie below 15,000.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
 /// A port of 127.0.0.1 that no other test takes.
-pub(super) struct Port {
+pub(crate) struct Port {
     pub number: u16,
     path: PathBuf,
     _lock: File,
