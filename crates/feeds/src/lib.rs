@@ -32,7 +32,7 @@ mod engine;
 #[cfg(test)]
 mod naive;
 
-pub use engine::{Change, Engine, Fault, Faulty, MemoryEngine};
+pub use engine::{Change, Engine, Fault, Faulty, Kept, MemoryEngine, RedisEngine};
 pub use error::{Error, Result};
 pub use facts::{
     BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,

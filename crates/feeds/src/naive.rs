@@ -364,7 +364,7 @@ impl World {
             return;
         }
         self.feeds = World::open(&self.snapshot, &self.clock);
-        let from = self.feeds.restored_offset().unwrap_or(0) as usize;
+        let from = self.feeds.restored_offset().await.expect("an answer").unwrap_or(0) as usize;
         self.log.iter_mut().skip(from).for_each(|(_, delivered)| *delivered = false);
         self.builds.clear();
         // Without a snapshot this is the rebuild; with one, the log from its offset.
