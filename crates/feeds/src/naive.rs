@@ -8,15 +8,20 @@ use std::sync::Arc;
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use crate::contract::live::Servers;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{Kept, BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 const USERS: u64 = 4;
 const BOARDS: u64 = 6;
 const TOPICS: u64 = 3;
 const PINS: u64 = 24;
 const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
+/// Cases on real servers in each test run.
+const LIVE_CASES: u32 = 16;
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const LIMITS: Limits =
     Limits { home_entries_max: 6, public_entries_max: 8, merge_threshold: 2, idle_ms: i64::MAX, home_entries_total_max: 1_000 };
 
@@ -161,6 +166,8 @@ enum Step {
     Sweep,
     Snapshot,
     Restart,
+    /// Servers lose everything.
+    Flush,
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -193,6 +200,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sweep),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Restart),
+        1 => Just(Step::Flush),
     ]
 }
 
@@ -208,19 +216,38 @@ struct World {
     truth: Truth,
     feeds: Feeds,
     clock: Arc<ManualClock>,
+    /// Instant 0 of the steps: 1970, or just now, when engines may take another way for new pins.
+    base: i64,
     /// All events, and which of them have been delivered since the last restart.
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
-    snapshot: PathBuf,
+    place: Place,
     ticks: i64,
 }
 
+/// Where the engine keeps what it holds.
+enum Place {
+    Snapshot(PathBuf),
+    Servers(Arc<Servers>),
+}
+
+impl Place {
+    fn url(&self) -> String {
+        match self {
+            Place::Snapshot(path) => format!("memory:?snapshot={}", path.display()),
+            Place::Servers(servers) => servers.url(),
+        }
+    }
+}
+
 impl World {
-    fn new(folder: &std::path::Path) -> World {
-        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let snapshot = folder.join("feeds.snapshot");
-        let feeds = World::open(&snapshot, &clock);
-        let mut world = World { truth: Truth::default(), feeds, clock, log: Vec::new(), builds: Vec::new(), snapshot, ticks: 0 };
+    async fn new(place: Place, is_now: bool) -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let feeds = Feeds::open(&place.url(), clock.clone(), LIMITS).expect("feeds");
+        feeds.clear().await.expect("cleared");
+        feeds.complete(0).await.expect("complete");
+        let base = if is_now { NOW.0 - 60 } else { 0 };
+        let mut world = World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -228,9 +255,11 @@ impl World {
         world
     }
 
-    fn open(snapshot: &std::path::Path, clock: &Arc<ManualClock>) -> Feeds {
-        let url = format!("memory:?snapshot={}", snapshot.display());
-        Feeds::open(&url, clock.clone(), LIMITS).expect("feeds")
+    fn advance(&self, ms: i64) {
+        self.clock.advance(ms);
+        if let Place::Servers(servers) = &self.place {
+            servers.advance(ms);
+        }
     }
 
     fn note(&mut self, subject: Subject) {
@@ -300,7 +329,7 @@ impl World {
             Step::Publish { pin: p, owner, board: b, topics, domain, at } if is_there(&board(b)) => {
                 let topics = (0..TOPICS).filter(|n| topics >> n & 1 == 1).map(topic).collect();
                 let domain = DOMAINS[domain].to_owned();
-                let facts = PinFacts { pin: pin(p), owner: user(owner), board: board(b), topics, domain, at: Timestamp(at) };
+                let facts = PinFacts { pin: pin(p), owner: user(owner), board: board(b), topics, domain, at: Timestamp(self.base + at) };
                 self.truth.pins.insert(pin(p), facts);
                 self.note(Subject::Pin(pin(p)));
             }
@@ -360,15 +389,21 @@ impl World {
     async fn restart(&mut self, should_save: bool) {
         let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
         if should_save {
-            self.feeds.snapshot(offset as i64).await.expect("a snapshot");
+            assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
         }
-        self.feeds = World::open(&self.snapshot, &self.clock);
-        let from = self.feeds.restored_offset().await.expect("an answer").unwrap_or(0) as usize;
-        self.log.iter_mut().skip(from).for_each(|(_, delivered)| *delivered = false);
+        self.feeds = Feeds::open(&self.place.url(), self.clock.clone(), LIMITS).expect("feeds");
         self.builds.clear();
+        let from = self.feeds.restored_offset().await.expect("an answer");
+        self.log.iter_mut().skip(from.unwrap_or(0) as usize).for_each(|(_, delivered)| *delivered = false);
         // Without a snapshot this is the rebuild; with one, the log from its offset.
+        if from.is_none() {
+            self.feeds.clear().await.expect("cleared");
+        }
         self.deliver_all().await;
+        if from.is_none() {
+            self.feeds.complete(self.log.len() as i64).await.expect("complete");
+        }
     }
 
     async fn run(&mut self, step: &Step) {
@@ -397,13 +432,21 @@ impl World {
                 self.feeds.fill(build.user, build.entries, build.end).await.expect("filled");
             }
             Step::Wait(ms) => {
-                self.clock.advance(ms);
+                self.advance(ms);
                 let now = model::Clock::now(&*self.clock);
                 self.builds.retain(|build| now.since(build.begun) < BUILD_MS_MAX);
             }
             Step::Sweep => self.feeds.maintain().await.expect("swept"),
             Step::Snapshot => self.restart(true).await,
             Step::Restart => self.restart(false).await,
+            Step::Flush => {
+                if let Place::Servers(servers) = &self.place {
+                    servers.flush();
+                    assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
+                    assert_eq!(self.feeds.snapshot(0).await, Ok(Kept::Behind));
+                }
+                self.restart(false).await;
+            }
             _ => {}
         }
     }
@@ -465,7 +508,7 @@ impl World {
             }
         }
         // Old builders have ended by now, so a new one must be taken.
-        self.clock.advance(BUILD_MS_MAX);
+        self.advance(BUILD_MS_MAX);
         self.builds.clear();
         for reader in (0..USERS).map(user) {
             if self.whole_home(reader, 3).await.is_none() {
@@ -519,21 +562,58 @@ impl World {
     }
 }
 
+type Rounds = Vec<Vec<Step>>;
+
+fn rounds() -> impl Strategy<Value = Rounds> {
+    prop::collection::vec(prop::collection::vec(step(), 1..60), 1..5)
+}
+
+fn check(place: Place, is_now: bool, rounds: &Rounds) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(place, is_now).await;
+        for steps in rounds {
+            for step in steps {
+                world.run(step).await;
+            }
+            world.check().await;
+        }
+    });
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, cases, ..ProptestConfig::default() }
+}
+
+/// Runs a few cases on real servers; `PROPTEST_CASES` asks for more.
+fn check_live(servers: Option<Servers>) {
+    let Some(servers) = servers.map(Arc::new) else { return };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(LIVE_CASES);
+    let mut runner = TestRunner::new(config(cases));
+    let outcome = runner.run(&(rounds(), any::<bool>()), |(rounds, is_now)| {
+        check(Place::Servers(servers.clone()), is_now, &rounds);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(ProptestConfig::default().cases))]
 
     #[test]
-    fn feeds_equal_a_naive_model(rounds in prop::collection::vec(prop::collection::vec(step(), 1..60), 1..5)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(async {
-            let folder = tempfile::tempdir().expect("a folder");
-            let mut world = World::new(folder.path());
-            for steps in &rounds {
-                for step in steps {
-                    world.run(step).await;
-                }
-                world.check().await;
-            }
-        });
+    fn feeds_equal_a_naive_model(rounds in rounds(), is_now in any::<bool>()) {
+        let folder = tempfile::tempdir().expect("a folder");
+        check(Place::Snapshot(folder.path().join("feeds.snapshot")), is_now, &rounds);
     }
+}
+
+#[test]
+fn feeds_in_redis_equal_a_naive_model() {
+    check_live(Servers::one("feeds::naive::feeds_in_redis_equal_a_naive_model"));
+}
+
+#[test]
+fn feeds_in_a_redis_cluster_equal_a_naive_model() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    check_live(runtime.block_on(Servers::cluster("feeds::naive::feeds_in_a_redis_cluster_equal_a_naive_model")));
 }

@@ -67,4 +67,11 @@ impl Servers {
             server.command(&["EVAL", PASS, "0", &ms.to_string()]).expect("time passes");
         }
     }
+
+    /// Empties the servers.
+    pub(crate) fn flush(&self) {
+        for server in self.all() {
+            server.command(&["FLUSHALL"]).expect("emptied");
+        }
+    }
 }
