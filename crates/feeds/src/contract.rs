@@ -1,6 +1,7 @@
 //! What every engine must do: one list of tests, one line per engine to run it. The random tests against a model are in
 //! `naive.rs`; here stand the promises one by one.
 
+mod faults;
 pub(crate) mod live;
 mod whole;
 

@@ -12,7 +12,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
 use crate::limits::BUILD_MS_MAX;
-use crate::{Kept, BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 const USERS: u64 = 4;
 const BOARDS: u64 = 6;
