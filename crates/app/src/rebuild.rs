@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 const STEP: usize = 500;
 
 impl App {
-    /// Rebuilds graph and public feeds. Home feeds come back one by one, when they are read.
-    pub async fn rebuild_feeds(&self) -> Result<()> {
+    /// Rebuilds graph and public feeds, as the truth stood at this offset of the log or later. Home feeds come back one by one, when
+    /// they are read.
+    pub async fn rebuild_feeds(&self, offset: i64) -> Result<()> {
         self.feeds.clear().await?;
         let mut after = None;
         loop {
@@ -49,6 +50,7 @@ impl App {
                 count += 1;
             }
         }
+        self.feeds.complete(offset).await?;
         tracing::info!(pins = count, "feeds were rebuilt from storage");
         Ok(())
     }

@@ -31,9 +31,7 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
         Purpose::Serve => (config.feeds.url.as_str(), config.search.url.as_str()),
         Purpose::Tool => ("memory:", "memory:"),
     };
-    // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
-    let limits = feeds::Limits { public_entries_max: 200_000, ..feeds::Limits::default() };
-    let feeds = feeds::Feeds::open(feeds_url, clock.clone(), limits).context("the feeds did not open")?;
+    let feeds = open_feeds(config, feeds_url, clock.clone())?;
     let search = search::Search::open(search_url, clock.clone()).context("the search index did not open")?;
     let jobs = jobs::Jobs::open(&config.jobs.url, clock.clone()).context("the jobs did not open")?;
     let events = events::Events::open(&config.events.url, clock.clone()).context("the event log did not open")?;
@@ -52,6 +50,13 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
         health: Health::default(),
         settings: settings(config, base_url),
     }))
+}
+
+/// Opens graph and feeds under a URL, with the limits of the configuration.
+pub fn open_feeds(config: &Config, url: &str, clock: runtime::SharedClock) -> anyhow::Result<feeds::Feeds> {
+    // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
+    let limits = feeds::Limits { public_entries_max: 200_000, merge_threshold: config.feeds.merge_threshold, ..feeds::Limits::default() };
+    feeds::Feeds::open(url, clock, limits).context("the feeds did not open")
 }
 
 /// Opens the system of record: a file, or a service in other processes.

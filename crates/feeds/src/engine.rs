@@ -20,7 +20,7 @@ use crate::facts::{
 
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
-pub use redis::RedisEngine;
+pub use redis::{Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
 
 /// One change of the graph or of a pin, as the truth now stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,6 +132,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// How often `snapshot` is worth its cost.
     fn snapshot_every(&self) -> Duration;
+
+    /// Tells whether what was applied can get lost while the process lives, so that `snapshot` finds out something even when
+    /// nothing was applied since.
+    fn can_lose(&self) -> bool;
 
     /// Sets the number of followers above which a source is merged at reading. What is merged stays so until a rebuild.
     fn set_merge_threshold(&self, followers: usize);

@@ -249,6 +249,11 @@ impl Feeds {
         self.engine.snapshot_every()
     }
 
+    /// Tells whether what was applied can get lost while the process lives, as in a server that is restarted.
+    pub fn can_lose(&self) -> bool {
+        self.engine.can_lose()
+    }
+
     /// Sets, while it runs, the number of followers above which a source is merged at reading. What is merged stays so until a
     /// rebuild, so that going up and down harms nobody.
     pub fn set_merge_threshold(&self, followers: usize) {

@@ -134,6 +134,10 @@ impl Engine for Faulty {
         self.inner.snapshot_every()
     }
 
+    fn can_lose(&self) -> bool {
+        self.inner.can_lose()
+    }
+
     fn set_merge_threshold(&self, followers: usize) {
         self.inner.set_merge_threshold(followers);
     }

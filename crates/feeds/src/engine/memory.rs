@@ -283,6 +283,10 @@ impl Engine for MemoryEngine {
         SNAPSHOT_EVERY
     }
 
+    fn can_lose(&self) -> bool {
+        false
+    }
+
     fn set_merge_threshold(&self, followers: usize) {
         self.memory.merge_threshold.store(followers, Ordering::Relaxed);
     }

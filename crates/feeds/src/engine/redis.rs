@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Reading order: `keys.rs` and `codec.rs` (what lies there), `script.rs` (atomic steps), `address.rs`, `node.rs`, `client.rs`
-//! (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `trust.rs`, `stats.rs`.
+//! (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
 //!
 //! Invariants
 //! - The two ends of an edge lie in different buckets and are set one after the other: first the end that only adds, so that a
@@ -33,6 +33,7 @@ mod publish;
 mod removal;
 mod script;
 mod stats;
+mod survey;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ use address::Address;
 use client::Client;
 use keys::Key;
 use trust::{Rebuild, Seen};
+
+pub use survey::{Persistence, ServerConfig, ServerSettings, survey};
 
 /// A loss of data is noticed within this time; costs 256 small commands.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
@@ -193,6 +196,10 @@ impl Engine for RedisEngine {
 
     fn snapshot_every(&self) -> Duration {
         SNAPSHOT_EVERY
+    }
+
+    fn can_lose(&self) -> bool {
+        true
     }
 
     fn set_merge_threshold(&self, followers: usize) {
