@@ -32,6 +32,8 @@ enum Bench {
     Site,
     /// Reads and writes through the storage service, against the same driver straight to the same MariaDB.
     Storage,
+    /// Fan-out, home pages and memory of feeds in Redis, against bare pipelined pushes and bare lists.
+    Feeds,
     /// Time from the start of the process to the first page, and memory at rest.
     Start,
 }
@@ -42,9 +44,10 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Thumbnails => "thumbnails",
         Bench::Site => "site",
         Bench::Storage => "storage",
+        Bench::Feeds => "feeds",
         Bench::Start => "start",
     };
-    if arguments.name != Bench::Thumbnails {
+    if !matches!(arguments.name, Bench::Thumbnails | Bench::Feeds) {
         to_stderr(command::cargo(root).args(["build", "--release", "--package", "corkboard"]))?;
     }
     let cargo_bench = |package: &str| {
@@ -55,6 +58,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let package = match arguments.name {
         Bench::Thumbnails => "media",
         Bench::Storage => "storage",
+        Bench::Feeds => "feeds",
         Bench::Site | Bench::Start => "testkit",
     };
     if arguments.name != Bench::Start {
@@ -62,6 +66,11 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     }
     if arguments.name == Bench::Storage
         && let Err(problem) = install::MARIADB.provide()
+    {
+        anyhow::bail!("{problem}");
+    }
+    if arguments.name == Bench::Feeds
+        && let Err(problem) = install::REDIS.provide()
     {
         anyhow::bail!("{problem}");
     }
@@ -76,7 +85,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             }
             figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
         }
-        Bench::Site | Bench::Storage => figures_of(
+        Bench::Site | Bench::Storage | Bench::Feeds => figures_of(
             cargo_bench(package)
                 .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))
                 .arg("--")
