@@ -24,7 +24,7 @@ use redis::{ServerErrorKind, Value};
 use super::address::Address;
 use super::codec::Marker;
 use super::command::{Answer, Batch, Command};
-use super::keys::{self, BUCKET_COUNT, Bucket};
+use super::keys::{self, BUCKET_COUNT, Bucket, Key};
 use super::node::{Lane, Link, Node, Sent};
 use crate::error::{Error, Result};
 
@@ -74,6 +74,25 @@ impl Client {
         self.run(batch, Lane::Read, Effect::Read, true).await
     }
 
+    /// Adds the reading of values that must be whole: one command for all on one server, where keys of all buckets lie together.
+    /// The answers are for [`Client::values`].
+    pub(super) fn ask_values(&self, batch: &mut Batch, keys: &[Key]) {
+        if self.address.is_cluster {
+            keys.iter().for_each(|key| batch.plain("GET", key, |cmd| cmd));
+        } else if let Some((first, more)) = keys.split_first() {
+            batch.plain("MGET", first, |cmd| more.iter().fold(cmd, |cmd, key| cmd.arg(&key.name)));
+        }
+    }
+
+    /// Returns the values of keys from the front of the answers to what [`Client::ask_values`] added, and the other answers.
+    pub(super) fn values<'a>(&self, answers: &'a [Value], count: usize) -> (&'a [Value], &'a [Value]) {
+        match (self.address.is_cluster, count) {
+            (_, 0) => (&[], answers),
+            (true, _) => answers.split_at(count),
+            (false, _) => answers.split_first().map_or((&[], &[]), |(values, rest)| (values.list(), rest)),
+        }
+    }
+
     /// Reads for writing: what is missing is made good by whoever rebuilds.
     pub(super) async fn peek(&self, batch: Batch) -> Result<Vec<Value>> {
         self.run(batch, Lane::Write, Effect::Read, false).await
@@ -85,6 +104,9 @@ impl Client {
     }
 
     async fn run(&self, batch: Batch, lane: Lane, effect: Effect, is_trusted: bool) -> Result<Vec<Value>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut answers = vec![Value::Nil; batch.len()];
         let mut waiting: Vec<usize> = (0..batch.len()).collect();
         let mut asked: HashMap<usize, String> = HashMap::new();

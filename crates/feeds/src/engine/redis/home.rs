@@ -1,7 +1,7 @@
 //! Pages of home feeds and of public feeds, and built feeds installed.
 //!
 //! ```text
-//! feed, merged sources ─▶ lists ─▶ positions ─▶ pins' facts ─▶ boards' facts ─▶ the viewer's edges to all of them ─▶ reasons
+//! feed, merged sources ─▶ lists ─▶ positions ─▶ pins' facts ─▶ boards' facts, the viewer's edges to all of them ─▶ reasons
 //! ```
 //! Each arrow is one round to the servers, with everything in it for the whole page. What is decided is decided by the graph as it
 //! is then.
@@ -72,7 +72,7 @@ impl Hydrated {
 impl RedisEngine {
     pub(super) async fn home_page(&self, user: UserId, before: Option<Position>, limit: usize) -> Result<HomePage> {
         let sources: Vec<Target> = self.merged_sources(false).await?.keys().copied().collect();
-        let [home, missed, refuse] = feed_keys(user);
+        let [home, missed, _] = feed_keys(user);
         let mut merge = Merge::new(before);
         let chunk = limit + limit / 4 + 8;
         let mut batch = Batch::new();
@@ -86,7 +86,6 @@ impl RedisEngine {
         if !tail.is_some_and(|tail| tail.is_ready) {
             return self.miss(home, missed).await;
         }
-        drop(refuse);
         self.prolong_feed(&home, left_ms).await?;
         let followed: Vec<Target> =
             asked.into_iter().zip(answers.flat_map(Answer::list)).filter(|(_, it)| **it != Value::Nil).map(|(it, _)| it).collect();
@@ -115,8 +114,7 @@ impl RedisEngine {
                 }
                 continue;
             }
-            let hydrated = self.hydrate(&positions).await?;
-            let edges = self.edges_to(user, &hydrated).await?;
+            let (hydrated, edges) = self.hydrate(Some(user), &positions).await?;
             for position in positions {
                 match hydrated.candidate(position) {
                     Candidate::Unknown => {
@@ -155,82 +153,63 @@ impl RedisEngine {
         self.client.write(batch).await.map(drop)
     }
 
-    async fn hydrate(&self, positions: &[Position]) -> Result<Hydrated> {
+    /// Reads the facts of pins, and of their boards. With a viewer also the viewer's edges to what they are about, in the same
+    /// round: that a pin's maker owns its board is guessed, and what was guessed wrong is asked for again.
+    async fn hydrate(&self, viewer: Option<UserId>, positions: &[Position]) -> Result<(Hydrated, Edges)> {
+        let keys: Vec<Key> = positions.iter().map(|(_, pin)| key(Kind::Pin, *pin)).collect();
         let mut batch = Batch::new();
-        for (_, pin) in positions {
-            batch.plain("GET", &key(Kind::Pin, *pin), |cmd| cmd);
-        }
+        self.client.ask_values(&mut batch, &keys);
         let answers = self.client.read(batch).await?;
         let mut hydrated = Hydrated::default();
-        for ((_, pin), answer) in positions.iter().zip(&answers) {
+        for ((_, pin), answer) in positions.iter().zip(self.client.values(&answers, keys.len()).0) {
             if let Some(known) = answer.bytes().and_then(|bytes| codec::known(*pin, bytes)) {
                 hydrated.pins.insert(*pin, known);
             }
         }
+        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
+            let mut batch = Batch::new();
+            keys.iter().for_each(|pin| batch.plain("PEXPIRE", pin, |cmd| cmd.arg(self.facts_ms())));
+            self.client.write(batch).await?;
+        }
         let shown = || hydrated.pins.values().filter_map(|known| if let Known::Shown(facts) = known { Some(facts) } else { None });
-        let boards: BTreeSet<BoardId> = shown().map(|facts| facts.board).collect();
+        let mut about = About::default();
+        for facts in shown() {
+            about.people.insert(facts.owner);
+            about.boards.insert(facts.board);
+            about.topics.extend(facts.topics.iter().copied());
+        }
+        if about.boards.is_empty() {
+            return Ok((hydrated, Edges::default()));
+        }
+        let keys: Vec<Key> = about.boards.iter().map(|board| key(Kind::Board, *board)).collect();
         let mut batch = Batch::new();
-        for board in &boards {
-            batch.plain("GET", &key(Kind::Board, *board), |cmd| cmd);
+        self.client.ask_values(&mut batch, &keys);
+        if let Some(viewer) = viewer {
+            about.ask(&mut batch, viewer);
         }
         let answers = self.client.read(batch).await?;
-        let known = boards.into_iter().zip(&answers).filter_map(|(board, answer)| Some((board, codec::board(answer.bytes()?)?)));
+        let (facts, answers) = self.client.values(&answers, keys.len());
+        let known = about.boards.iter().zip(facts).filter_map(|(board, answer)| Some((*board, codec::board(answer.bytes()?)?)));
         let boards: HashMap<BoardId, BoardFacts> = known.collect();
+        let mut edges = about.edges(answers);
         // The pins of somebody who is gone went with their boards; on other people's boards they have to be asked for.
         let guests = shown().filter(|facts| boards.get(&facts.board).is_some_and(|board| board.owner != facts.owner));
         let guests: BTreeSet<UserId> = guests.map(|facts| facts.owner).collect();
-        if !guests.is_empty() {
-            let mut batch = Batch::new();
-            guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
-            let answers = self.client.read(batch).await?;
-            hydrated.gone = guests.into_iter().zip(&answers).filter(|(_, gone)| gone.int() == 1).map(|(guest, _)| guest).collect();
-        }
-        hydrated.boards = boards;
-        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
-            let mut batch = Batch::new();
-            for (_, pin) in positions {
-                batch.plain("PEXPIRE", &key(Kind::Pin, *pin), |cmd| cmd.arg(self.facts_ms()));
-            }
-            self.client.write(batch).await?;
-        }
-        Ok(hydrated)
-    }
-
-    async fn edges_to(&self, user: UserId, hydrated: &Hydrated) -> Result<Edges> {
-        let (mut people, mut owners, mut boards, mut topics) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for known in hydrated.pins.values() {
-            let Known::Shown(facts) = known else { continue };
-            let Some(board) = hydrated.boards.get(&facts.board) else { continue };
-            people.extend([facts.owner, board.owner]);
-            owners.insert(board.owner);
-            boards.insert(facts.board);
-            topics.extend(facts.topics.iter().copied());
-        }
-        if boards.is_empty() {
-            return Ok(Edges::default());
-        }
+        let hosts = boards.values().map(|board| board.owner).filter(|owner| !about.people.contains(owner));
+        let missed = About { people: hosts.collect(), ..About::default() };
         let mut batch = Batch::new();
-        for kind in [Kind::Blocks, Kind::BlockedBy, Kind::Mutes] {
-            members(&mut batch, key(kind, user), people.iter().map(|person| person.id()));
-        }
-        members(&mut batch, key(Kind::LeftOut, user), boards.iter().map(|board| board.id()));
-        let scores = |batch: &mut Batch, kind: Kind, ids: Vec<model::Id>| {
-            batch.plain("ZMSCORE", &key(kind, user), |cmd| ids.into_iter().fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
-        };
-        scores(&mut batch, Kind::Users, owners.iter().map(|owner| owner.id()).collect());
-        scores(&mut batch, Kind::Boards, boards.iter().map(|board| board.id()).collect());
-        if !topics.is_empty() {
-            scores(&mut batch, Kind::Topics, topics.iter().map(|topic| topic.id()).collect());
+        guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
+        if let Some(viewer) = viewer {
+            missed.ask(&mut batch, viewer);
         }
         let answers = self.client.read(batch).await?;
-        let hidden = answers[..3].iter().flat_map(|answer| marked(&people, answer));
-        Ok(Edges {
-            hidden: hidden.collect(),
-            left_out: marked(&boards, &answers[3]).collect(),
-            users: marked(&owners, &answers[4]).collect(),
-            boards: marked(&boards, &answers[5]).collect(),
-            topics: answers.get(6).map(|answer| marked(&topics, answer).collect()).unwrap_or_default(),
-        })
+        let (gone, answers) = answers.split_at(guests.len());
+        hydrated.gone = guests.into_iter().zip(gone).filter(|(_, gone)| gone.int() == 1).map(|(guest, _)| guest).collect();
+        let more = missed.edges(answers);
+        edges.hidden.extend(more.hidden);
+        edges.users.extend(more.users);
+        hydrated.boards = boards;
+        Ok((hydrated, edges))
     }
 
     pub(super) async fn public_page(&self, feed: &PublicFeed, before: Option<Position>, limit: usize) -> Result<PublicPage> {
@@ -256,7 +235,7 @@ impl RedisEngine {
                 }
                 continue;
             }
-            let hydrated = self.hydrate(&positions).await?;
+            let (hydrated, _) = self.hydrate(None, &positions).await?;
             for position in positions {
                 match hydrated.candidate(position) {
                     Candidate::Unknown => {
@@ -333,6 +312,61 @@ impl RedisEngine {
         let mut batch = Batch::new();
         batch.plain("SET", &key(Kind::Shown, user), |cmd| cmd.arg(shown).arg("PX").arg(self.idle_ms()));
         self.client.write(batch).await.map(drop)
+    }
+}
+
+/// What a viewer's edges are asked for.
+#[derive(Default)]
+struct About {
+    people: BTreeSet<UserId>,
+    boards: BTreeSet<BoardId>,
+    topics: BTreeSet<TopicId>,
+}
+
+impl About {
+    /// Asks for the viewer's edges to all of it.
+    fn ask(&self, batch: &mut Batch, viewer: UserId) {
+        let mut scores = |kind: Kind, ids: &mut dyn Iterator<Item = model::Id>| {
+            batch.plain("ZMSCORE", &key(kind, viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
+        };
+        if !self.people.is_empty() {
+            scores(Kind::Users, &mut self.people.iter().map(|person| person.id()));
+        }
+        if !self.boards.is_empty() {
+            scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
+        }
+        if !self.topics.is_empty() {
+            scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
+        }
+        if !self.boards.is_empty() {
+            members(batch, key(Kind::LeftOut, viewer), self.boards.iter().map(|board| board.id()));
+        }
+        if !self.people.is_empty() {
+            for kind in [Kind::Blocks, Kind::BlockedBy, Kind::Mutes] {
+                members(batch, key(kind, viewer), self.people.iter().map(|person| person.id()));
+            }
+        }
+    }
+
+    /// Reads the answers to [`About::ask`]; without any there are no edges.
+    fn edges(&self, answers: &[Value]) -> Edges {
+        let mut answers = answers.iter();
+        let mut edges = Edges::default();
+        let nothing = &Value::Nil;
+        if !self.people.is_empty() {
+            edges.users = marked(&self.people, answers.next().unwrap_or(nothing)).collect();
+        }
+        if !self.boards.is_empty() {
+            edges.boards = marked(&self.boards, answers.next().unwrap_or(nothing)).collect();
+        }
+        if !self.topics.is_empty() {
+            edges.topics = marked(&self.topics, answers.next().unwrap_or(nothing)).collect();
+        }
+        if !self.boards.is_empty() {
+            edges.left_out = marked(&self.boards, answers.next().unwrap_or(nothing)).collect();
+        }
+        edges.hidden = answers.flat_map(|answer| marked(&self.people, answer)).collect();
+        edges
     }
 }
 
