@@ -55,7 +55,7 @@ impl App {
         Ok(())
     }
 
-    async fn rebuild_graph_of(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn rebuild_graph_of(&self, user: UserId) -> Result<()> {
         for assoc in [Assoc::UserFollowsUsers, Assoc::UserFollowsBoards, Assoc::UserFollowsTopics] {
             self.each_edge(user, assoc, |edge| {
                 let target: Target = target_of(edge.to)?;

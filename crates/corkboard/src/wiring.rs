@@ -21,6 +21,11 @@ pub enum Purpose {
 
 /// Opens all engines and composes the application.
 pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> anyhow::Result<App> {
+    open_app_with_feeds(config, purpose, base_url, None).await
+}
+
+/// The same over feeds that are open already: for commands that are about the feeds themselves.
+pub async fn open_app_with_feeds(config: &Config, purpose: Purpose, base_url: String, opened: Option<feeds::Feeds>) -> anyhow::Result<App> {
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     protect(&config.data)?;
     let clock = SystemClock::shared();
@@ -31,7 +36,10 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
         Purpose::Serve => (config.feeds.url.as_str(), config.search.url.as_str()),
         Purpose::Tool => ("memory:", "memory:"),
     };
-    let feeds = open_feeds(config, feeds_url, clock.clone())?;
+    let feeds = match opened {
+        Some(feeds) => feeds,
+        None => open_feeds(config, feeds_url, clock.clone())?,
+    };
     let search = search::Search::open(search_url, clock.clone()).context("the search index did not open")?;
     let jobs = jobs::Jobs::open(&config.jobs.url, clock.clone()).context("the jobs did not open")?;
     let events = events::Events::open(&config.events.url, clock.clone()).context("the event log did not open")?;

@@ -79,8 +79,8 @@ struct Bench {
 async fn measure(size: &Size) -> anyhow::Result<Vec<Figure>> {
     let mut bench = Bench::start(size).await?;
     let mut figures = bench.memory().await?;
-    figures.extend(bench.fan_out(size).await?);
     figures.extend(bench.home(size).await?);
+    figures.extend(bench.fan_out(size).await?);
     Ok(figures)
 }
 
@@ -102,7 +102,9 @@ impl Bench {
             let follows = follows.map(|(user, author)| Change::Follow { user, target: Target::User(author), on: true, at: now });
             bench.feeds.apply(follows.collect()).await?;
         }
-        let old: Vec<PinFacts> = (0..100).map(|_| bench.pin()).collect();
+        // A minute apart, as in the feed of somebody who follows a few busy people.
+        let mut old: Vec<PinFacts> = (0..100).map(|_| bench.pin()).collect();
+        old.iter_mut().rev().zip(1..).for_each(|(facts, minutes)| facts.at = now.plus(-60_000 * minutes));
         for n in 0..size.followers {
             bench.feeds.home(follower(n), None, PAGE).await?;
             bench.feeds.fill(follower(n), old.clone(), None).await?;
