@@ -4,7 +4,7 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use app::App;
@@ -23,6 +23,8 @@ use crate::wiring::{Purpose, open_app_with_feeds, open_feeds};
 const STEP: usize = 500;
 /// Differences that are shown one by one.
 const SHOWN_MAX: usize = 50;
+/// How long a running server is waited for. It goes on without being waited for.
+const REBUILD_LIMIT: Duration = Duration::from_secs(3_600);
 /// What is on its way is looked at again after this time.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 
@@ -85,7 +87,13 @@ async fn rebuild(app: &App, whom: &Whom, config: &Config) -> anyhow::Result<Exit
     } else {
         bar.set_message("the server rebuilds; pages come from storage meanwhile");
         app.feeds.clear().await.context("the feeds could not be cleared")?;
+        let started = Instant::now();
         while !app.feeds.restored_offset().await.is_ok_and(|offset| offset.is_some()) {
+            ensure!(
+                started.elapsed() < REBUILD_LIMIT,
+                "the server has not rebuilt the feeds for {} minutes: look at its log. It goes on with it, or does it at its next start.",
+                REBUILD_LIMIT.as_secs() / 60
+            );
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
