@@ -44,6 +44,7 @@ contract!(
     a_feed_that_overflows_says_where_storage_goes_on,
     an_author_with_many_followers_is_merged_at_read,
     a_topic_with_many_followers_is_merged_at_read,
+    a_source_that_becomes_merged_loses_no_pin,
     a_fill_merges_what_was_published_meanwhile_and_not_what_was_retracted,
     a_fill_that_began_before_the_graph_widened_is_refused,
     a_fill_without_a_miss_is_not_taken,
@@ -381,6 +382,27 @@ async fn a_topic_with_many_followers_is_merged_at_read(world: World) {
     if let Some(stats) = world.exact_stats().await {
         assert_eq!(stats.entries, 3 + 3, "the topic's own list serves both");
     }
+}
+
+async fn a_source_that_becomes_merged_loses_no_pin(world: World) {
+    world.boards(1).await;
+    world.feeds.set_merge_threshold(3);
+    for follower in 2..=4 {
+        world.follow(follower, Target::User(user(1))).await;
+        world.begin(follower).await;
+    }
+    world.publish([1, 2]).await;
+    world.follow(5, Target::User(user(1))).await;
+    world.publish([3]).await;
+    // Long after, when nobody is pushed to any more.
+    world.advance(Timestamp::HOUR);
+    world.publish([4, 5]).await;
+    assert_eq!(world.pins(2).await, [5, 4, 3, 2, 1]);
+    let last = world.feeds.home(user(3), Some(at(4)), 2).await.expect("a page");
+    assert_eq!(last.entries.iter().map(|entry| entry.pin).collect::<Vec<_>>(), [pin(3), pin(2)]);
+    world.feeds.set_merge_threshold(100);
+    world.publish([6]).await;
+    assert_eq!(world.pins(4).await, [6, 5, 4, 3, 2, 1], "it stays merged");
 }
 
 async fn a_fill_merges_what_was_published_meanwhile_and_not_what_was_retracted(world: World) {

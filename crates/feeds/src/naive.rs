@@ -1,7 +1,9 @@
 //! The feeds against a naive model: random changes, delivered late, twice and in any order, with builders that read old truth,
 //! sweeps, and restarts from snapshots. When everything has been delivered, every page equals what the truth says.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod truth;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +14,8 @@ use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
+use truth::Truth;
 
 const USERS: u64 = 4;
 const BOARDS: u64 = 6;
@@ -36,95 +39,6 @@ fn topic(n: u64) -> TopicId {
 }
 fn pin(n: u64) -> PinId {
     PinId::new(Shard((n * 7 % 5) as u16), n)
-}
-
-/// What storage says.
-#[derive(Clone, Default)]
-struct Truth {
-    follows: BTreeMap<(UserId, Target), Timestamp>,
-    left_out: BTreeSet<(UserId, BoardId)>,
-    blocks: BTreeSet<(UserId, UserId)>,
-    mutes: BTreeSet<(UserId, UserId)>,
-    boards: BTreeMap<BoardId, BoardFacts>,
-    pins: BTreeMap<PinId, PinFacts>,
-}
-
-impl Truth {
-    fn hides(&self, viewer: UserId, other: UserId) -> bool {
-        self.blocks.contains(&(viewer, other)) || self.blocks.contains(&(other, viewer)) || self.mutes.contains(&(viewer, other))
-    }
-
-    fn reason(&self, viewer: UserId, pin: &PinFacts) -> Option<Reason> {
-        let follows = |target| self.follows.contains_key(&(viewer, target));
-        let board = self.boards.get(&pin.board).filter(|board| board.listed)?;
-        if pin.owner == viewer || self.hides(viewer, pin.owner) || self.hides(viewer, board.owner) {
-            return None;
-        }
-        if follows(Target::User(board.owner)) && !self.left_out.contains(&(viewer, pin.board)) {
-            return Some(Reason::Person(board.owner));
-        }
-        if follows(Target::Board(pin.board)) {
-            return Some(Reason::Board(pin.board));
-        }
-        pin.topics.iter().find(|topic| follows(Target::Topic(**topic))).map(|topic| Reason::Topic(*topic))
-    }
-
-    fn home(&self, viewer: UserId) -> Vec<Entry> {
-        let entry = |pin: &PinFacts| Some(Entry { pin: pin.pin, at: pin.at, reason: self.reason(viewer, pin)? });
-        let mut entries: Vec<Entry> = self.pins.values().filter_map(entry).collect();
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.position()));
-        entries
-    }
-
-    fn public(&self, feed: &PublicFeed) -> Vec<Position> {
-        let belongs = |pin: &&PinFacts| {
-            self.boards.get(&pin.board).is_some_and(|board| board.listed)
-                && match feed {
-                    PublicFeed::Everything => true,
-                    PublicFeed::Topic(topic) => pin.topics.contains(topic),
-                    PublicFeed::Domain(domain) => pin.domain == *domain,
-                }
-        };
-        let mut positions: Vec<Position> = self.pins.values().filter(belongs).map(PinFacts::position).collect();
-        positions.sort_by_key(|position| std::cmp::Reverse(*position));
-        positions
-    }
-
-    /// What a builder reads: the newest entries, and where they end.
-    fn build(&self, viewer: UserId) -> (Vec<PinFacts>, Option<Position>) {
-        let mut entries: Vec<PinFacts> = self.home(viewer).iter().map(|entry| self.pins[&entry.pin].clone()).collect();
-        let goes_on = entries.len() > LIMITS.home_entries_max;
-        entries.truncate(LIMITS.home_entries_max);
-        let end = entries.last().filter(|_| goes_on).map(PinFacts::position);
-        (entries, end)
-    }
-
-    fn board_followers(&self, board: BoardId) -> u64 {
-        let Some(facts) = self.boards.get(&board) else { return 0 };
-        let follows = |user, target| self.follows.contains_key(&(user, target));
-        let is_follower = |user: &UserId| {
-            follows(*user, Target::User(facts.owner)) && !self.left_out.contains(&(*user, board)) || follows(*user, Target::Board(board))
-        };
-        (0..USERS).map(user).filter(is_follower).count() as u64
-    }
-
-    fn forget_board(&mut self, board: BoardId) -> Vec<Subject> {
-        self.boards.remove(&board);
-        let mut subjects: Vec<Subject> = Vec::new();
-        for n in 0..USERS {
-            if self.follows.remove(&(user(n), Target::Board(board))).is_some() {
-                subjects.push(Subject::Follow(user(n), Target::Board(board)));
-            }
-            if self.left_out.remove(&(user(n), board)) {
-                subjects.push(Subject::LeftOut(user(n), board));
-            }
-        }
-        let gone: Vec<PinId> = self.pins.values().filter(|pin| pin.board == board).map(|pin| pin.pin).collect();
-        gone.iter().for_each(|pin| drop(self.pins.remove(pin)));
-        subjects.extend(gone.into_iter().map(Subject::Pin));
-        subjects.push(Subject::Board(board));
-        subjects
-    }
 }
 
 /// What an event is about; whoever handles it reads the truth as it is by then.
