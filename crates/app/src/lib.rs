@@ -55,6 +55,7 @@ pub mod takedowns;
 pub mod tokens;
 pub mod topics;
 pub mod trash;
+pub mod verify_feeds;
 pub mod viewer;
 
 pub use compose::{App, Parts, Settings};

@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 const STEP: usize = 500;
 
 impl App {
-    /// Rebuilds graph and public feeds. Home feeds come back one by one, when they are read.
-    pub async fn rebuild_feeds(&self) -> Result<()> {
+    /// Rebuilds graph and public feeds, as the truth stood at this offset of the log or later. Home feeds come back one by one, when
+    /// they are read.
+    pub async fn rebuild_feeds(&self, offset: i64) -> Result<()> {
         self.feeds.clear().await?;
         let mut after = None;
         loop {
@@ -49,11 +50,12 @@ impl App {
                 count += 1;
             }
         }
+        self.feeds.complete(offset).await?;
         tracing::info!(pins = count, "feeds were rebuilt from storage");
         Ok(())
     }
 
-    async fn rebuild_graph_of(&self, user: UserId) -> Result<()> {
+    pub(crate) async fn rebuild_graph_of(&self, user: UserId) -> Result<()> {
         for assoc in [Assoc::UserFollowsUsers, Assoc::UserFollowsBoards, Assoc::UserFollowsTopics] {
             self.each_edge(user, assoc, |edge| {
                 let target: Target = target_of(edge.to)?;

@@ -18,7 +18,7 @@ pub struct Config {
     pub site: Site,
     pub storage: Storage,
     pub cache: Cache,
-    pub feeds: Engine,
+    pub feeds: Feeds,
     pub jobs: Engine,
     pub events: Engine,
     pub search: Engine,
@@ -101,6 +101,13 @@ impl std::fmt::Debug for Storage {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Engine {
     pub url: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Feeds {
+    pub url: String,
+    pub persistence: String,
+    pub merge_threshold: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -188,7 +195,7 @@ impl Config {
         let known: [(&str, &str, &[&str]); 8] = [
             ("storage.url", &self.storage.url, &["sqlite", "remote", "mysql"]),
             ("cache.url", &self.cache.url, &["memory", "memcached"]),
-            ("feeds.url", &self.feeds.url, &["memory"]),
+            ("feeds.url", &self.feeds.url, &["memory", "redis"]),
             ("jobs.url", &self.jobs.url, &["sqlite"]),
             ("events.url", &self.events.url, &["sqlite"]),
             ("search.url", &self.search.url, &["tantivy", "memory"]),
@@ -205,6 +212,9 @@ impl Config {
             && let Err(error) = cache::Memcached::new(&self.cache.url, cache::MemcachedLimits::default())
         {
             problems.push(format!("cache.url: {error}"));
+        }
+        if let Err(error) = self.feeds.persistence.parse::<feeds::Persistence>() {
+            problems.push(format!("feeds.persistence: {error}"));
         }
         if self.server.listen.parse::<std::net::SocketAddr>().is_err() {
             problems
@@ -254,6 +264,8 @@ impl Config {
             ("cache.url", hide_secret(&self.cache.url)),
             ("cache.mib", text(&self.cache.mib)),
             ("feeds.url", hide_secret(&self.feeds.url)),
+            ("feeds.persistence", self.feeds.persistence.clone()),
+            ("feeds.merge_threshold", text(&self.feeds.merge_threshold)),
             ("jobs.url", hide_secret(&self.jobs.url)),
             ("events.url", hide_secret(&self.events.url)),
             ("search.url", hide_secret(&self.search.url)),

@@ -59,6 +59,9 @@ enum Command {
     /// Looks after the storage service and its fleet of database servers.
     #[command(subcommand)]
     Storage(commands::storage::StorageCommand),
+    /// Rebuilds feeds in Redis from storage, and compares them with it.
+    #[command(subcommand)]
+    Feeds(commands::feeds::FeedsCommand),
     /// Makes and changes accounts.
     #[command(subcommand)]
     User(commands::account::UserCommand),
@@ -114,6 +117,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Status(args) => commands::status::run(&args, &config).await,
             Command::Doctor(args) => commands::doctor::run(&args, &config).await,
             Command::Storage(command) => commands::storage::run(&command, &config).await,
+            Command::Feeds(command) => commands::feeds::run(&command, &config).await,
             Command::User(command) => commands::account::user(&command, &config).await,
             Command::Token(command) => commands::account::token(&command, &config).await,
             Command::Legal(args) => commands::legal::run(&args, &config).await,

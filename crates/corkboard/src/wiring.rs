@@ -21,6 +21,11 @@ pub enum Purpose {
 
 /// Opens all engines and composes the application.
 pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> anyhow::Result<App> {
+    open_app_with_feeds(config, purpose, base_url, None).await
+}
+
+/// The same over feeds that are open already: for commands that are about the feeds themselves.
+pub async fn open_app_with_feeds(config: &Config, purpose: Purpose, base_url: String, opened: Option<feeds::Feeds>) -> anyhow::Result<App> {
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {} can't be made", config.data.display()))?;
     protect(&config.data)?;
     let clock = SystemClock::shared();
@@ -31,9 +36,10 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
         Purpose::Serve => (config.feeds.url.as_str(), config.search.url.as_str()),
         Purpose::Tool => ("memory:", "memory:"),
     };
-    // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
-    let limits = feeds::Limits { public_entries_max: 200_000, ..feeds::Limits::default() };
-    let feeds = feeds::Feeds::open(feeds_url, clock.clone(), limits).context("the feeds did not open")?;
+    let feeds = match opened {
+        Some(feeds) => feeds,
+        None => open_feeds(config, feeds_url, clock.clone())?,
+    };
     let search = search::Search::open(search_url, clock.clone()).context("the search index did not open")?;
     let jobs = jobs::Jobs::open(&config.jobs.url, clock.clone()).context("the jobs did not open")?;
     let events = events::Events::open(&config.events.url, clock.clone()).context("the event log did not open")?;
@@ -52,6 +58,13 @@ pub async fn open_app(config: &Config, purpose: Purpose, base_url: String) -> an
         health: Health::default(),
         settings: settings(config, base_url),
     }))
+}
+
+/// Opens graph and feeds under a URL, with the limits of the configuration.
+pub fn open_feeds(config: &Config, url: &str, clock: runtime::SharedClock) -> anyhow::Result<feeds::Feeds> {
+    // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
+    let limits = feeds::Limits { public_entries_max: 200_000, merge_threshold: config.feeds.merge_threshold, ..feeds::Limits::default() };
+    feeds::Feeds::open(url, clock, limits).context("the feeds did not open")
 }
 
 /// Opens the system of record: a file, or a service in other processes.

@@ -5,8 +5,10 @@
 
 mod faulty;
 mod memory;
+mod redis;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{BoardId, PinId, Timestamp, UserId};
@@ -18,6 +20,7 @@ use crate::facts::{
 
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
+pub use redis::{Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
 
 /// One change of the graph or of a pin, as the truth now stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +58,15 @@ pub enum Change {
     /// The pin stands on this board with these topics at this time; replaces what was known of it.
     Publish(PinFacts),
     Retract(PinId),
+}
+
+/// What [`Engine::snapshot`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// Everything that was applied is there.
+    Whole,
+    /// Something that was applied is there no more: a server was restarted, emptied or replaced.
+    Behind,
 }
 
 /// A holder of graph and feeds.
@@ -105,18 +117,34 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// when the user has been away for long, and with the user.
     async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()>;
 
-    /// Makes everything that was applied durable, together with the log's offset up to which it is complete. An engine that is
-    /// not asked to persist does nothing.
-    async fn snapshot(&self, offset: i64) -> Result<()>;
+    /// Vouches for everything that was applied being there, up to the log's offset, and makes it durable where the engine itself
+    /// does that. [`Kept::Behind`]: something of it got lost since [`Engine::restored_offset`] was asked; ask it again and go on
+    /// from there. Call it only with an offset up to which every event has been applied since then.
+    async fn snapshot(&self, offset: i64) -> Result<Kept>;
 
-    /// Returns the offset of the snapshot that this engine started from; `None`: it started empty and must be rebuilt.
-    fn restored_offset(&self) -> Option<i64>;
+    /// Returns the log's offset up to which what is there is complete; `None`: something is missing, clear and rebuild. Asked by
+    /// the one consumer, when it starts and when `snapshot` says that it must.
+    async fn restored_offset(&self) -> Result<Option<i64>>;
+
+    /// Ends a rebuild that `clear` began: everything was applied anew, up to the log's offset. An engine that can lose what it
+    /// holds answers reads with `Unavailable` until then.
+    async fn complete(&self, offset: i64) -> Result<()>;
+
+    /// How often `snapshot` is worth its cost.
+    fn snapshot_every(&self) -> Duration;
+
+    /// Tells whether what was applied can get lost while the process lives, so that `snapshot` finds out something even when
+    /// nothing was applied since.
+    fn can_lose(&self) -> bool;
+
+    /// Sets the number of followers above which a source is merged at reading. What is merged stays so until a rebuild.
+    fn set_merge_threshold(&self, followers: usize);
 
     /// Drops idle feeds, feeds beyond the total limit, and pins that no list holds. Changes no answer but `present`.
     async fn maintain(&self) -> Result<()>;
 
     async fn stats(&self) -> Result<Stats>;
 
-    /// Forgets everything, for a rebuild.
+    /// Forgets everything and begins a rebuild.
     async fn clear(&self) -> Result<()>;
 }

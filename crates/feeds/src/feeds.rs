@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use model::{BoardId, PinId, Timestamp, UserId};
 use runtime::SharedClock;
 
-use crate::engine::{Change, Engine, MemoryEngine};
+use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
     BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
@@ -21,18 +21,27 @@ pub struct Feeds {
 }
 
 impl Feeds {
-    /// Opens an engine: `memory:` keeps everything in the process, `memory:?snapshot=PATH` also starts from the snapshot at PATH
-    /// and writes it there. A snapshot that can't be read is said loudly and leaves the feeds empty ([`Feeds::restored_offset`]).
+    /// Opens an engine. `memory:` keeps everything in the process, `memory:?snapshot=PATH` also starts from the snapshot at PATH and
+    /// writes it there; one that can't be read is said loudly and leaves the feeds empty ([`Feeds::restored_offset`]).
+    /// `redis://[USER:PASSWORD@]HOST:PORT[/DATABASE]` is a server, `redis://HOST:PORT,HOST:PORT,…` or `?cluster=true` a Redis Cluster;
+    /// they are connected to when they are first needed.
     pub fn open(url: &str, clock: SharedClock, limits: Limits) -> Result<Feeds> {
-        let invalid = || Error::Invalid(format!("'{url}' is no address for feeds; known are 'memory:' and 'memory:?snapshot=PATH'."));
+        if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
+            return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
+        }
+        if url.starts_with("redis://") {
+            return Ok(Feeds::with_engine(Arc::new(RedisEngine::open(url, clock, limits)?)));
+        }
+        let invalid = || {
+            Error::Invalid(format!(
+                "'{url}' is no address for feeds; known are 'memory:', 'memory:?snapshot=PATH' and 'redis://HOST:PORT'."
+            ))
+        };
         let rest = url.strip_prefix("memory:").ok_or_else(invalid)?;
         let snapshot = match rest {
             "" => None,
             _ => Some(rest.strip_prefix("?snapshot=").filter(|path| !path.is_empty()).ok_or_else(invalid)?),
         };
-        if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
-            return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
-        }
         Ok(Feeds::with_engine(Arc::new(MemoryEngine::open(snapshot.map(Into::into), clock, limits))))
     }
 
@@ -210,9 +219,10 @@ impl Feeds {
         answer
     }
 
-    /// Makes everything durable that was applied, with the log's offset up to which it is complete; also drops idle feeds. Does
-    /// nothing more on an engine without a snapshot. Takes as long as the disk needs, so it has no deadline.
-    pub async fn snapshot(&self, offset: i64) -> Result<()> {
+    /// Vouches for everything up to the log's offset having been applied and being there; makes it durable where the engine itself
+    /// does that, and drops idle feeds. [`Kept::Behind`]: something got lost; go on from [`Feeds::restored_offset`]. Takes as long
+    /// as the disk needs, so it has no deadline.
+    pub async fn snapshot(&self, offset: i64) -> Result<Kept> {
         self.maintain().await?;
         let started = Instant::now();
         let answer = self.engine.snapshot(offset).await;
@@ -220,19 +230,46 @@ impl Feeds {
         answer
     }
 
-    /// Returns the offset of the snapshot that the feeds started from, for the consumer to go on from there. `None`: they started
-    /// empty; rebuild them from storage.
-    pub fn restored_offset(&self) -> Option<i64> {
-        self.engine.restored_offset()
+    /// Returns the log's offset up to which what is there is complete, for the one consumer to go on from there. `None`: rebuild
+    /// from storage, that is [`Feeds::clear`], apply everything, [`Feeds::complete`].
+    pub async fn restored_offset(&self) -> Result<Option<i64>> {
+        self.call("restored_offset", self.engine.restored_offset()).await
+    }
+
+    /// Ends a rebuild: everything was applied since [`Feeds::clear`], up to the log's offset. Has no deadline, as it may write much.
+    pub async fn complete(&self, offset: i64) -> Result<()> {
+        let started = Instant::now();
+        let answer = self.engine.complete(offset).await;
+        finish("complete", started, &answer);
+        answer
+    }
+
+    /// How often [`Feeds::snapshot`] is worth its cost.
+    pub fn snapshot_every(&self) -> Duration {
+        self.engine.snapshot_every()
+    }
+
+    /// Tells whether what was applied can get lost while the process lives, as in a server that is restarted.
+    pub fn can_lose(&self) -> bool {
+        self.engine.can_lose()
+    }
+
+    /// Sets, while it runs, the number of followers above which a source is merged at reading. What is merged stays so until a
+    /// rebuild, so that going up and down harms nobody.
+    pub fn set_merge_threshold(&self, followers: usize) {
+        self.engine.set_merge_threshold(followers);
     }
 
     pub async fn stats(&self) -> Result<Stats> {
         self.call("stats", self.engine.stats()).await
     }
 
-    /// Forgets everything, for a rebuild.
+    /// Forgets everything and begins a rebuild. Has no deadline, because it takes longer the more there is.
     pub async fn clear(&self) -> Result<()> {
-        self.call("clear", self.engine.clear()).await
+        let started = Instant::now();
+        let answer = self.engine.clear().await;
+        finish("clear", started, &answer);
+        answer
     }
 
     async fn call<T>(&self, name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {

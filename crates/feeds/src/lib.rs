@@ -9,7 +9,7 @@
 //!        └─▶ no feed in memory ─▶ the caller builds it from storage ─▶ fill(user)
 //! ```
 //!
-//! Reading order: `facts.rs` (the words), `feeds.rs` (the front), `engine.rs` (the port), `engine/memory.rs`.
+//! Reading order: `facts.rs` (the words), `feeds.rs` (the front), `engine.rs` (the port), `engine/memory.rs`, `engine/redis.rs`.
 //!
 //! Invariants
 //! - The caller reads the truth from storage and sets it here; every call may come twice or late, and the last one wins.
@@ -32,7 +32,7 @@ mod engine;
 #[cfg(test)]
 mod naive;
 
-pub use engine::{Change, Engine, Fault, Faulty, MemoryEngine};
+pub use engine::{Change, Engine, Fault, Faulty, Kept, MemoryEngine, Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
 pub use error::{Error, Result};
 pub use facts::{
     BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,

@@ -38,7 +38,8 @@ pub struct Limits {
     pub merge_threshold: usize,
     /// Milliseconds without a read after which a feed is dropped; it is rebuilt when the person comes back.
     pub idle_ms: i64,
-    /// Entries of all home feeds together (16 bytes each). The feeds that were read longest ago are dropped beyond it.
+    /// Entries of all home feeds together (16 bytes each). The feeds that were read longest ago are dropped beyond it. In Redis its
+    /// `maxmemory` decides instead.
     pub home_entries_total_max: usize,
 }
 

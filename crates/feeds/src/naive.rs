@@ -1,22 +1,32 @@
 //! The feeds against a naive model: random changes, delivered late, twice and in any order, with builders that read old truth,
 //! sweeps, and restarts from snapshots. When everything has been delivered, every page equals what the truth says.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod step;
+mod truth;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use crate::contract::live::Servers;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
+use step::{Step, step};
+use truth::Truth;
 
 const USERS: u64 = 4;
 const BOARDS: u64 = 6;
 const TOPICS: u64 = 3;
 const PINS: u64 = 24;
 const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
+/// Cases on real servers in each test run.
+const LIVE_CASES: u32 = 16;
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const LIMITS: Limits =
     Limits { home_entries_max: 6, public_entries_max: 8, merge_threshold: 2, idle_ms: i64::MAX, home_entries_total_max: 1_000 };
 
@@ -33,95 +43,6 @@ fn pin(n: u64) -> PinId {
     PinId::new(Shard((n * 7 % 5) as u16), n)
 }
 
-/// What storage says.
-#[derive(Clone, Default)]
-struct Truth {
-    follows: BTreeMap<(UserId, Target), Timestamp>,
-    left_out: BTreeSet<(UserId, BoardId)>,
-    blocks: BTreeSet<(UserId, UserId)>,
-    mutes: BTreeSet<(UserId, UserId)>,
-    boards: BTreeMap<BoardId, BoardFacts>,
-    pins: BTreeMap<PinId, PinFacts>,
-}
-
-impl Truth {
-    fn hides(&self, viewer: UserId, other: UserId) -> bool {
-        self.blocks.contains(&(viewer, other)) || self.blocks.contains(&(other, viewer)) || self.mutes.contains(&(viewer, other))
-    }
-
-    fn reason(&self, viewer: UserId, pin: &PinFacts) -> Option<Reason> {
-        let follows = |target| self.follows.contains_key(&(viewer, target));
-        let board = self.boards.get(&pin.board).filter(|board| board.listed)?;
-        if pin.owner == viewer || self.hides(viewer, pin.owner) || self.hides(viewer, board.owner) {
-            return None;
-        }
-        if follows(Target::User(board.owner)) && !self.left_out.contains(&(viewer, pin.board)) {
-            return Some(Reason::Person(board.owner));
-        }
-        if follows(Target::Board(pin.board)) {
-            return Some(Reason::Board(pin.board));
-        }
-        pin.topics.iter().find(|topic| follows(Target::Topic(**topic))).map(|topic| Reason::Topic(*topic))
-    }
-
-    fn home(&self, viewer: UserId) -> Vec<Entry> {
-        let entry = |pin: &PinFacts| Some(Entry { pin: pin.pin, at: pin.at, reason: self.reason(viewer, pin)? });
-        let mut entries: Vec<Entry> = self.pins.values().filter_map(entry).collect();
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.position()));
-        entries
-    }
-
-    fn public(&self, feed: &PublicFeed) -> Vec<Position> {
-        let belongs = |pin: &&PinFacts| {
-            self.boards.get(&pin.board).is_some_and(|board| board.listed)
-                && match feed {
-                    PublicFeed::Everything => true,
-                    PublicFeed::Topic(topic) => pin.topics.contains(topic),
-                    PublicFeed::Domain(domain) => pin.domain == *domain,
-                }
-        };
-        let mut positions: Vec<Position> = self.pins.values().filter(belongs).map(PinFacts::position).collect();
-        positions.sort_by_key(|position| std::cmp::Reverse(*position));
-        positions
-    }
-
-    /// What a builder reads: the newest entries, and where they end.
-    fn build(&self, viewer: UserId) -> (Vec<PinFacts>, Option<Position>) {
-        let mut entries: Vec<PinFacts> = self.home(viewer).iter().map(|entry| self.pins[&entry.pin].clone()).collect();
-        let goes_on = entries.len() > LIMITS.home_entries_max;
-        entries.truncate(LIMITS.home_entries_max);
-        let end = entries.last().filter(|_| goes_on).map(PinFacts::position);
-        (entries, end)
-    }
-
-    fn board_followers(&self, board: BoardId) -> u64 {
-        let Some(facts) = self.boards.get(&board) else { return 0 };
-        let follows = |user, target| self.follows.contains_key(&(user, target));
-        let is_follower = |user: &UserId| {
-            follows(*user, Target::User(facts.owner)) && !self.left_out.contains(&(*user, board)) || follows(*user, Target::Board(board))
-        };
-        (0..USERS).map(user).filter(is_follower).count() as u64
-    }
-
-    fn forget_board(&mut self, board: BoardId) -> Vec<Subject> {
-        self.boards.remove(&board);
-        let mut subjects: Vec<Subject> = Vec::new();
-        for n in 0..USERS {
-            if self.follows.remove(&(user(n), Target::Board(board))).is_some() {
-                subjects.push(Subject::Follow(user(n), Target::Board(board)));
-            }
-            if self.left_out.remove(&(user(n), board)) {
-                subjects.push(Subject::LeftOut(user(n), board));
-            }
-        }
-        let gone: Vec<PinId> = self.pins.values().filter(|pin| pin.board == board).map(|pin| pin.pin).collect();
-        gone.iter().for_each(|pin| drop(self.pins.remove(pin)));
-        subjects.extend(gone.into_iter().map(Subject::Pin));
-        subjects.push(Subject::Board(board));
-        subjects
-    }
-}
-
 /// What an event is about; whoever handles it reads the truth as it is by then.
 #[derive(Clone, Copy, Debug)]
 enum Subject {
@@ -131,69 +52,6 @@ enum Subject {
     Mute(UserId, UserId),
     Board(BoardId),
     Pin(PinId),
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Follow(u64, Target, bool),
-    LeftOut(u64, u64, bool),
-    Block(u64, u64, bool),
-    Mute(u64, u64, bool),
-    Board(u64, bool),
-    Publish {
-        pin: u64,
-        owner: u64,
-        board: u64,
-        topics: u64,
-        domain: usize,
-        at: i64,
-    },
-    Retract(u64),
-    BoardGone(u64),
-    UserGone(u64),
-    Deliver(usize, bool),
-    DeliverAll,
-    Read(u64),
-    /// Reads, and fills at once.
-    Refresh(u64),
-    Fill(usize),
-    Wait(i64),
-    Sweep,
-    Snapshot,
-    Restart,
-}
-
-fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![
-        3 => (0..USERS).prop_map(|n| Target::User(user(n))),
-        2 => (0..BOARDS).prop_map(|n| Target::Board(board(n))),
-        1 => (0..TOPICS).prop_map(|n| Target::Topic(topic(n))),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let on = || prop::bool::weighted(0.6);
-    prop_oneof![
-        6 => (0..USERS, target(), prop::bool::weighted(0.8)).prop_map(|(u, t, on)| Step::Follow(u, t, on)),
-        2 => (0..USERS, 0..BOARDS, on()).prop_map(|(u, b, on)| Step::LeftOut(u, b, on)),
-        1 => (0..USERS, 0..USERS, on()).prop_map(|(u, o, on)| Step::Block(u, o, on)),
-        1 => (0..USERS, 0..USERS, on()).prop_map(|(u, o, on)| Step::Mute(u, o, on)),
-        2 => (0..BOARDS, prop::bool::weighted(0.7)).prop_map(|(b, listed)| Step::Board(b, listed)),
-        14 => (0..PINS, 0..USERS, 0..BOARDS, 0..1_u64 << TOPICS, 0..DOMAINS.len(), 0..60_i64)
-            .prop_map(|(pin, owner, board, topics, domain, at)| Step::Publish { pin, owner, board, topics, domain, at }),
-        3 => (0..PINS).prop_map(Step::Retract),
-        1 => (0..BOARDS * 8).prop_map(Step::BoardGone),
-        1 => (0..USERS * 8).prop_map(Step::UserGone),
-        8 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, twice)| Step::Deliver(n, twice)),
-        2 => Just(Step::DeliverAll),
-        6 => (0..USERS).prop_map(Step::Read),
-        8 => (0..USERS).prop_map(Step::Refresh),
-        6 => any::<usize>().prop_map(Step::Fill),
-        2 => (0..20_000_i64).prop_map(Step::Wait),
-        1 => Just(Step::Sweep),
-        1 => Just(Step::Snapshot),
-        1 => Just(Step::Restart),
-    ]
 }
 
 /// A builder that was told "absent" and has read the truth, but not filled yet.
@@ -208,19 +66,38 @@ struct World {
     truth: Truth,
     feeds: Feeds,
     clock: Arc<ManualClock>,
+    /// Instant 0 of the steps: 1970, or just now, when engines may take another way for new pins.
+    base: i64,
     /// All events, and which of them have been delivered since the last restart.
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
-    snapshot: PathBuf,
+    place: Place,
     ticks: i64,
 }
 
+/// Where the engine keeps what it holds.
+enum Place {
+    Snapshot(PathBuf),
+    Servers(Arc<Servers>),
+}
+
+impl Place {
+    fn url(&self) -> String {
+        match self {
+            Place::Snapshot(path) => format!("memory:?snapshot={}", path.display()),
+            Place::Servers(servers) => servers.url(),
+        }
+    }
+}
+
 impl World {
-    fn new(folder: &std::path::Path) -> World {
-        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let snapshot = folder.join("feeds.snapshot");
-        let feeds = World::open(&snapshot, &clock);
-        let mut world = World { truth: Truth::default(), feeds, clock, log: Vec::new(), builds: Vec::new(), snapshot, ticks: 0 };
+    async fn new(place: Place, is_now: bool) -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let feeds = Feeds::open(&place.url(), clock.clone(), LIMITS).expect("feeds");
+        feeds.clear().await.expect("cleared");
+        feeds.complete(0).await.expect("complete");
+        let base = if is_now { NOW.0 - 60 } else { 0 };
+        let mut world = World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -228,9 +105,11 @@ impl World {
         world
     }
 
-    fn open(snapshot: &std::path::Path, clock: &Arc<ManualClock>) -> Feeds {
-        let url = format!("memory:?snapshot={}", snapshot.display());
-        Feeds::open(&url, clock.clone(), LIMITS).expect("feeds")
+    fn advance(&self, ms: i64) {
+        self.clock.advance(ms);
+        if let Place::Servers(servers) = &self.place {
+            servers.advance(ms);
+        }
     }
 
     fn note(&mut self, subject: Subject) {
@@ -300,7 +179,7 @@ impl World {
             Step::Publish { pin: p, owner, board: b, topics, domain, at } if is_there(&board(b)) => {
                 let topics = (0..TOPICS).filter(|n| topics >> n & 1 == 1).map(topic).collect();
                 let domain = DOMAINS[domain].to_owned();
-                let facts = PinFacts { pin: pin(p), owner: user(owner), board: board(b), topics, domain, at: Timestamp(at) };
+                let facts = PinFacts { pin: pin(p), owner: user(owner), board: board(b), topics, domain, at: Timestamp(self.base + at) };
                 self.truth.pins.insert(pin(p), facts);
                 self.note(Subject::Pin(pin(p)));
             }
@@ -360,15 +239,21 @@ impl World {
     async fn restart(&mut self, should_save: bool) {
         let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
         if should_save {
-            self.feeds.snapshot(offset as i64).await.expect("a snapshot");
+            assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
         }
-        self.feeds = World::open(&self.snapshot, &self.clock);
-        let from = self.feeds.restored_offset().unwrap_or(0) as usize;
-        self.log.iter_mut().skip(from).for_each(|(_, delivered)| *delivered = false);
+        self.feeds = Feeds::open(&self.place.url(), self.clock.clone(), LIMITS).expect("feeds");
         self.builds.clear();
+        let from = self.feeds.restored_offset().await.expect("an answer");
+        self.log.iter_mut().skip(from.unwrap_or(0) as usize).for_each(|(_, delivered)| *delivered = false);
         // Without a snapshot this is the rebuild; with one, the log from its offset.
+        if from.is_none() {
+            self.feeds.clear().await.expect("cleared");
+        }
         self.deliver_all().await;
+        if from.is_none() {
+            self.feeds.complete(self.log.len() as i64).await.expect("complete");
+        }
     }
 
     async fn run(&mut self, step: &Step) {
@@ -397,13 +282,21 @@ impl World {
                 self.feeds.fill(build.user, build.entries, build.end).await.expect("filled");
             }
             Step::Wait(ms) => {
-                self.clock.advance(ms);
+                self.advance(ms);
                 let now = model::Clock::now(&*self.clock);
                 self.builds.retain(|build| now.since(build.begun) < BUILD_MS_MAX);
             }
             Step::Sweep => self.feeds.maintain().await.expect("swept"),
             Step::Snapshot => self.restart(true).await,
             Step::Restart => self.restart(false).await,
+            Step::Flush => {
+                if let Place::Servers(servers) = &self.place {
+                    servers.flush();
+                    assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
+                    assert_eq!(self.feeds.snapshot(0).await, Ok(Kept::Behind));
+                }
+                self.restart(false).await;
+            }
             _ => {}
         }
     }
@@ -465,7 +358,7 @@ impl World {
             }
         }
         // Old builders have ended by now, so a new one must be taken.
-        self.clock.advance(BUILD_MS_MAX);
+        self.advance(BUILD_MS_MAX);
         self.builds.clear();
         for reader in (0..USERS).map(user) {
             if self.whole_home(reader, 3).await.is_none() {
@@ -519,21 +412,58 @@ impl World {
     }
 }
 
+type Rounds = Vec<Vec<Step>>;
+
+fn rounds() -> impl Strategy<Value = Rounds> {
+    prop::collection::vec(prop::collection::vec(step(), 1..60), 1..5)
+}
+
+fn check(place: Place, is_now: bool, rounds: &Rounds) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(place, is_now).await;
+        for steps in rounds {
+            for step in steps {
+                world.run(step).await;
+            }
+            world.check().await;
+        }
+    });
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, cases, ..ProptestConfig::default() }
+}
+
+/// Runs a few cases on real servers; `PROPTEST_CASES` asks for more.
+fn check_live(servers: Option<Servers>) {
+    let Some(servers) = servers.map(Arc::new) else { return };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(LIVE_CASES);
+    let mut runner = TestRunner::new(config(cases));
+    let outcome = runner.run(&(rounds(), any::<bool>()), |(rounds, is_now)| {
+        check(Place::Servers(servers.clone()), is_now, &rounds);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(ProptestConfig::default().cases))]
 
     #[test]
-    fn feeds_equal_a_naive_model(rounds in prop::collection::vec(prop::collection::vec(step(), 1..60), 1..5)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(async {
-            let folder = tempfile::tempdir().expect("a folder");
-            let mut world = World::new(folder.path());
-            for steps in &rounds {
-                for step in steps {
-                    world.run(step).await;
-                }
-                world.check().await;
-            }
-        });
+    fn feeds_equal_a_naive_model(rounds in rounds(), is_now in any::<bool>()) {
+        let folder = tempfile::tempdir().expect("a folder");
+        check(Place::Snapshot(folder.path().join("feeds.snapshot")), is_now, &rounds);
     }
+}
+
+#[test]
+fn feeds_in_redis_equal_a_naive_model() {
+    check_live(Servers::one("feeds::naive::feeds_in_redis_equal_a_naive_model"));
+}
+
+#[test]
+fn feeds_in_a_redis_cluster_equal_a_naive_model() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    check_live(runtime.block_on(Servers::cluster("feeds::naive::feeds_in_a_redis_cluster_equal_a_naive_model")));
 }

@@ -34,6 +34,8 @@ enum Bench {
     Storage,
     /// Look-ups in memcached, against a bare socket to the same memcached.
     Cache,
+    /// Fan-out, home pages and memory of feeds in Redis, against bare pipelined pushes and bare lists.
+    Feeds,
     /// Time from the start of the process to the first page, and memory at rest.
     Start,
 }
@@ -45,9 +47,10 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Site => "site",
         Bench::Storage => "storage",
         Bench::Cache => "cache",
+        Bench::Feeds => "feeds",
         Bench::Start => "start",
     };
-    if !matches!(arguments.name, Bench::Thumbnails | Bench::Cache) {
+    if !matches!(arguments.name, Bench::Thumbnails | Bench::Cache | Bench::Feeds) {
         to_stderr(command::cargo(root).args(["build", "--release", "--package", "corkboard"]))?;
     }
     let cargo_bench = |package: &str| {
@@ -59,6 +62,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Thumbnails => "media",
         Bench::Storage => "storage",
         Bench::Cache => "cache",
+        Bench::Feeds => "feeds",
         Bench::Site | Bench::Start => "testkit",
     };
     if arguments.name != Bench::Start {
@@ -67,6 +71,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let need = match arguments.name {
         Bench::Storage => Some(install::MARIADB),
         Bench::Cache => Some(install::MEMCACHED),
+        Bench::Feeds => Some(install::REDIS),
         _ => None,
     };
     if let Some(Err(problem)) = need.map(|need| need.provide()) {
@@ -83,7 +88,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             }
             figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
         }
-        Bench::Cache => figures_of(cargo_bench(package).arg("--").args(&arguments.rest))?,
+        Bench::Cache | Bench::Feeds => figures_of(cargo_bench(package).arg("--").args(&arguments.rest))?,
         Bench::Site | Bench::Storage => figures_of(
             cargo_bench(package)
                 .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))

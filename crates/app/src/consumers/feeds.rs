@@ -1,10 +1,15 @@
 //! Keeps the follower graph and the feeds equal to storage.
 //!
-//! The memory engine has no place of its own for an offset: it writes one into each snapshot and starts there after a restart.
+//! The feeds say themselves up to where they are complete: a snapshot of the memory engine holds an offset, Redis a marker. So the
+//! consumer starts there. When the feeds say that something got lost meanwhile, it starts again in the same way.
+//!
+//! ```text
+//! restored offset ── none ──▶ clear, everything from storage, complete ─┐
+//!        │ some                                                          ▼
+//!        └──▶ replay to the log's end as it was ──▶ vouch ──▶ follow, vouch now and then ── behind ──▶ from the top
+//! ```
 
-use std::time::Duration;
-
-use feeds::{PinFacts, Target};
+use feeds::{Kept, PinFacts, Target};
 use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Topic, TopicId, UserId};
 use runtime::Shutdown;
 
@@ -13,33 +18,43 @@ use crate::error::Result;
 use crate::hydrate::stands;
 use crate::viewer::is_listed;
 
-/// How often a changed snapshot is written.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
 /// Events read at once.
 const STEP: usize = 256;
 
 impl App {
-    /// Rebuilds the feeds if there is no snapshot, then follows the log until shutdown and writes a last snapshot.
+    /// Makes the feeds whole, then follows the log until shutdown and vouches for them a last time.
     pub async fn run_feeds(&self, shutdown: Shutdown) -> Result<()> {
+        while self.follow_log(&shutdown).await? == Kept::Behind {
+            metrics::counter!(crate::metrics::FEEDS_LOST_TOTAL).increment(1);
+            tracing::warn!("the feeds have lost something; they are mended from the log, or rebuilt from storage");
+        }
+        Ok(())
+    }
+
+    /// Ends at shutdown, or when the feeds have lost something.
+    async fn follow_log(&self, shutdown: &Shutdown) -> Result<Kept> {
         let mut consumer = self.events.consumer("feeds", Topic::Activity).await?;
-        match self.feeds.restored_offset() {
+        let end = self.events.end(Topic::Activity).await?;
+        // What retention has taken from the log can't be replayed.
+        let start = self.events.start(Topic::Activity).await?;
+        let mut vouched = self.feeds.restored_offset().await?.filter(|offset| *offset >= start - 1);
+        match vouched {
             Some(offset) => consumer.seek(offset),
             None => {
-                let end = self.events.end(Topic::Activity).await?;
-                self.rebuild_feeds().await?;
+                self.rebuild_feeds(end).await?;
                 consumer.seek(end);
+                vouched = Some(end);
             }
         }
-        let mut snapshot_at = runtime::paced(SNAPSHOT_EVERY);
-        let mut written = self.feeds.restored_offset();
+        let mut vouch_at = runtime::paced(self.feeds.snapshot_every());
+        // Until the log has been read to where it ended, what got lost may be missing.
+        let mut has_caught_up = consumer.position() >= end;
         loop {
             tokio::select! {
                 () = shutdown.wait() => break,
-                _ = snapshot_at.tick() => {
-                    if written != Some(consumer.position()) {
-                        self.feeds.snapshot(consumer.position()).await?;
-                        consumer.commit(consumer.position()).await?;
-                        written = Some(consumer.position());
+                _ = vouch_at.tick(), if has_caught_up => {
+                    if self.vouch(&mut consumer, &mut vouched).await? == Kept::Behind {
+                        return Ok(Kept::Behind);
                     }
                 }
                 records = consumer.next(STEP) => {
@@ -51,12 +66,35 @@ impl App {
                     if let Some(last) = last {
                         consumer.seek(last);
                     }
+                    if !has_caught_up && consumer.position() >= end {
+                        has_caught_up = true;
+                        vouched = None;
+                        vouch_at.reset_immediately();
+                    }
                 }
             }
         }
-        self.feeds.snapshot(consumer.position()).await?;
-        consumer.commit(consumer.position()).await?;
-        Ok(())
+        if has_caught_up {
+            // What was lost now is found by the next start.
+            self.vouch(&mut consumer, &mut vouched).await?;
+        }
+        Ok(Kept::Whole)
+    }
+
+    /// Says up to where the feeds are complete. Engines that write everything for it are asked only when there is something new.
+    async fn vouch(&self, consumer: &mut events::Consumer, vouched: &mut Option<i64>) -> Result<Kept> {
+        let position = consumer.position();
+        if *vouched == Some(position) && !self.feeds.can_lose() {
+            return Ok(Kept::Whole);
+        }
+        if self.feeds.snapshot(position).await? == Kept::Behind {
+            return Ok(Kept::Behind);
+        }
+        if *vouched != Some(position) {
+            consumer.commit(position).await?;
+            *vouched = Some(position);
+        }
+        Ok(Kept::Whole)
     }
 
     /// Makes the feeds equal to storage for what one event is about. Safe to repeat.

@@ -43,6 +43,7 @@ pub async fn run(args: &DoctorArgs, config: &Config) -> anyhow::Result<ExitCode>
         pictures(&app).await,
         jobs(&app).await,
         events(&app).await,
+        feeds(config).await,
         mail(config).await,
     ];
     finish(&app).await?;
@@ -126,6 +127,31 @@ async fn cache(config: &Config) -> Check {
         },
     };
     Check { what: "cache", found, problems }
+}
+
+/// Compares what the feeds' Redis does with what the configuration says.
+async fn feeds(config: &Config) -> Check {
+    let what = "feeds";
+    if !config.feeds.url.starts_with("redis://") {
+        let kept = if config.feeds.url.contains("snapshot=") { "with a snapshot" } else { "nothing of them is kept" };
+        return Check { what, found: format!("in the server's memory, {kept}"), problems: Vec::new() };
+    }
+    let wanted = match config.feeds.persistence.parse::<feeds::Persistence>() {
+        Ok(wanted) => wanted,
+        Err(error) => return Check { what, found: String::new(), problems: vec![error.to_string()] },
+    };
+    match feeds::survey(&config.feeds.url).await {
+        Ok(servers) => {
+            let found = servers.iter().map(|server| format!("Redis {} at {}: {}", server.version, server.address, server.loss()));
+            let problems = servers.iter().flat_map(|server| server.problems(wanted)).collect();
+            Check { what, found: found.collect::<Vec<_>>().join("; "), problems }
+        }
+        Err(error) => {
+            let problem =
+                format!("{error}. Start it, or look at the way to it; the site reads feeds from storage until then, which is slower.");
+            Check { what, found: String::new(), problems: vec![problem] }
+        }
+    }
 }
 
 async fn audit(app: &App) -> Check {

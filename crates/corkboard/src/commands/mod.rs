@@ -6,6 +6,7 @@ pub mod config;
 pub mod demo;
 pub mod dev_seed;
 pub mod doctor;
+pub mod feeds;
 pub mod import;
 pub mod legal;
 pub mod serve;

@@ -29,11 +29,11 @@ async fn what_makes_no_sense_is_refused() {
     }
     assert!(matches!(feeds.apply(vec![Change::Retract(pin(1)); 10_001]).await, Err(Error::Invalid(_))));
     let open = |url: &str, limits| Feeds::open(url, Arc::new(ManualClock::at(NOW)), limits);
-    for url in ["redis://localhost", "memory", "memory:?snapshot=", "memory:?path=x", ""] {
+    for url in ["rediss://localhost", "memory", "memory:?snapshot=", "memory:?path=x", ""] {
         assert!(matches!(open(url, LIMITS), Err(Error::Invalid(message)) if message.contains("memory:?snapshot=PATH")), "{url}");
     }
     assert!(matches!(open("memory:", Limits { home_entries_max: 0, ..LIMITS }), Err(Error::Invalid(_))));
-    assert_eq!(open("memory:", LIMITS).expect("feeds").restored_offset(), None);
+    assert_eq!(open("memory:", LIMITS).expect("feeds").restored_offset().await, Ok(None));
 }
 
 #[tokio::test]
@@ -43,10 +43,10 @@ async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
     let open = || {
         let clock = Arc::new(ManualClock::at(NOW));
         let url = format!("memory:?snapshot={}", path.display());
-        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock }
+        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock, servers: None }
     };
     let world = open();
-    assert_eq!(world.feeds.restored_offset(), None);
+    assert_eq!(world.feeds.restored_offset().await, Ok(None));
     world.boards(3).await;
     for follower in 2..=9 {
         world.follow(follower, Target::User(user(1))).await;
@@ -64,7 +64,7 @@ async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
     assert!(page.present && page.entries.len() > 5);
 
     let again = open();
-    assert_eq!(again.feeds.restored_offset(), Some(4_711));
+    assert_eq!(again.feeds.restored_offset().await, Ok(Some(4_711)));
     assert_eq!((again.page(2).await, again.feeds.stats().await.expect("stats")), (page, stats));
     for board in (1..=3).map(board) {
         assert_eq!(again.feeds.followers_of_board(board).await, world.feeds.followers_of_board(board).await);
@@ -92,13 +92,13 @@ async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
     for (case, bytes) in cuts.chain(flips).chain(longer).enumerate() {
         std::fs::write(&path, bytes).expect("written");
         let broken = open();
-        assert_eq!(broken.feeds.restored_offset(), None, "case {case}");
+        assert_eq!(broken.feeds.restored_offset().await, Ok(None), "case {case}");
         assert_eq!(broken.feeds.stats().await.expect("stats"), crate::Stats::default(), "case {case}");
     }
     // A rebuilt one writes over the damaged file.
     let rebuilt = open();
     rebuilt.feeds.snapshot(1).await.expect("a snapshot");
-    assert_eq!(open().feeds.restored_offset(), Some(1));
+    assert_eq!(open().feeds.restored_offset().await, Ok(Some(1)));
     assert_eq!(std::fs::read_dir(path.parent().expect("a folder")).expect("a listing").count(), 1, "no temporary file is left");
 }
 
@@ -141,7 +141,7 @@ async fn all_calls_at_once_get_along() {
         worker.await.expect("no panic");
     }
     let again = Feeds::open(&url, Arc::new(ManualClock::at(NOW)), limits).expect("feeds");
-    assert!(again.restored_offset().is_some());
+    assert!(again.restored_offset().await.expect("an answer").is_some());
 }
 
 /// Publishes to 10,000 feeds and reads pages of 1,000 entries among 300 follows; prints what it costs. The bounds are far above

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{BoardId, UserId};
 use parking_lot::Mutex;
 
-use super::{Change, Engine};
+use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
 
@@ -117,12 +118,28 @@ impl Engine for Faulty {
         self.call(self.inner.set_shown(user, shown)).await
     }
 
-    async fn snapshot(&self, offset: i64) -> Result<()> {
+    async fn snapshot(&self, offset: i64) -> Result<Kept> {
         self.call(self.inner.snapshot(offset)).await
     }
 
-    fn restored_offset(&self) -> Option<i64> {
-        self.inner.restored_offset()
+    async fn restored_offset(&self) -> Result<Option<i64>> {
+        self.call(self.inner.restored_offset()).await
+    }
+
+    async fn complete(&self, offset: i64) -> Result<()> {
+        self.call(self.inner.complete(offset)).await
+    }
+
+    fn snapshot_every(&self) -> Duration {
+        self.inner.snapshot_every()
+    }
+
+    fn can_lose(&self) -> bool {
+        self.inner.can_lose()
+    }
+
+    fn set_merge_threshold(&self, followers: usize) {
+        self.inner.set_merge_threshold(followers);
     }
 
     async fn maintain(&self) -> Result<()> {

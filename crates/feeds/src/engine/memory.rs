@@ -31,13 +31,14 @@ use std::collections::hash_map::RandomState;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{BoardId, PinId, Timestamp, TopicId, UserId};
 use parking_lot::{Mutex, RwLock};
 use runtime::SharedClock;
 
-use super::{Change, Engine};
+use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
 use crate::limits::{Limits, SWEEP_PINS_MIN};
@@ -54,6 +55,9 @@ type SharedList = Arc<RwLock<List>>;
 /// Locks that keep the two ends of one person's edges together.
 const WRITER_COUNT: usize = 64;
 
+/// A snapshot writes everything there is.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
+
 /// What the ranking keeps of what a person was shown. Not in snapshots: after a restart everything counts as unseen.
 struct Shown {
     bytes: Vec<u8>,
@@ -69,6 +73,7 @@ pub struct MemoryEngine {
 struct Memory {
     clock: SharedClock,
     limits: Limits,
+    merge_threshold: AtomicUsize,
     snapshot: Option<PathBuf>,
     restored: Option<i64>,
     writers: Box<[Mutex<()>]>,
@@ -145,6 +150,7 @@ impl Memory {
         Memory {
             clock,
             limits,
+            merge_threshold: AtomicUsize::new(limits.merge_threshold),
             snapshot,
             restored: None,
             writers: (0..WRITER_COUNT).map(|_| Mutex::new(())).collect(),
@@ -260,12 +266,29 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    async fn snapshot(&self, offset: i64) -> Result<()> {
-        self.aside(move |memory| memory.save(offset)).await
+    async fn snapshot(&self, offset: i64) -> Result<Kept> {
+        self.aside(move |memory| memory.save(offset)).await?;
+        Ok(Kept::Whole)
     }
 
-    fn restored_offset(&self) -> Option<i64> {
-        self.memory.restored
+    async fn restored_offset(&self) -> Result<Option<i64>> {
+        Ok(self.memory.restored)
+    }
+
+    async fn complete(&self, _offset: i64) -> Result<()> {
+        Ok(())
+    }
+
+    fn snapshot_every(&self) -> Duration {
+        SNAPSHOT_EVERY
+    }
+
+    fn can_lose(&self) -> bool {
+        false
+    }
+
+    fn set_merge_threshold(&self, followers: usize) {
+        self.memory.merge_threshold.store(followers, Ordering::Relaxed);
     }
 
     async fn maintain(&self) -> Result<()> {

@@ -34,10 +34,11 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
 }
 
 /// Outside libraries that only these crates may use, and why.
-const OWNED: [(&[&str], &[&str], &str); 8] = [
+const OWNED: [(&[&str], &[&str], &str); 9] = [
     (&["axum", "tower-http", "askama", "hyper-util"], &["web", "corkboard"], "only web knows HTTP and pages"),
     (&["rusqlite"], &["sqlite", "storage", "jobs", "events"], "only engines know SQL"),
     (&["mysql_async"], &["mysql"], "one crate knows the driver"),
+    (&["redis"], &["feeds"], "only the feeds' engine knows the client"),
     (&["tantivy"], &["search"], "only search's engine knows the index"),
     (&["reqwest"], &["media"], "every foreign URL goes through media's safe fetcher"),
     (&["object_store"], &["corkboard"], "storage knows places for backups by its own trait"),

@@ -134,7 +134,7 @@ impl Memory {
             Target::Board(board) => change(&self.boards, board, on, |board| follower_count = set_follower(&mut board.followers)),
             Target::Topic(topic) => change(&self.topics, topic, on, |topic| follower_count = set_follower(&mut topic.followers)),
         }
-        if follower_count > self.limits.merge_threshold {
+        if follower_count > self.merge_threshold.load(Ordering::Relaxed) {
             self.begin_merging(target);
         }
         if set != Set::Same {

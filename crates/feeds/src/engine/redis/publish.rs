@@ -1,0 +1,206 @@
+//! Pins into feeds.
+//!
+//! ```text
+//! facts, board ─▶ public lists ─▶ followers, step by step ─▶ one script per bucket: pushes to the feeds that are there
+//!                     └─▶ lists of merged sources
+//! ```
+//!
+//! One script takes all followers of a bucket: it costs less than a command for each, on both sides, and its deadline keeps pushes
+//! away that a frozen server finds much later (`benches/feeds.rs` has the figures).
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{PinId, Timestamp, UserId};
+
+use super::command::{Answer, Batch};
+use super::graph::EDGE_STEP;
+use super::keys::{self, Bucket, Key, Kind, key};
+use super::lists::LATE_MS;
+use super::script::{INSERT, PINNED, PUSH, PUT, REMOVE};
+use super::{MERGED_FOR, MergedSources, RedisEngine, codec, cut_length};
+use crate::error::Result;
+use crate::facts::{PinFacts, Position, Target};
+use crate::metrics as names;
+
+/// Pins published together.
+pub(super) const PINS_STEP: usize = 250;
+/// Followers read at once: their keys in one round of pushes.
+const FOLLOWERS_STEP: usize = 5 * EDGE_STEP;
+/// Keys that one script takes.
+const KEYS_PER_SCRIPT: usize = 500;
+/// Pins of a source that became merged go to its followers too for so long, until every process has noticed.
+const BOTH_MS: i64 = 30 * Timestamp::SECOND;
+
+/// Whether an entry goes to the head of a list, or is put where it belongs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Way {
+    Push,
+    Insert,
+}
+
+impl RedisEngine {
+    pub(super) async fn publish(&self, pins: &[PinFacts]) -> Result<()> {
+        let mut batch = Batch::new();
+        let keep = self.facts_ms().to_string();
+        for facts in pins {
+            batch.script(&PUT, &[key(Kind::Pin, facts.pin)], &[&codec::pin(facts), keep.as_bytes()]);
+            batch.script(&PINNED, &[key(Kind::Board, facts.board)], &[]);
+            batch.script(&REMOVE, &[key(Kind::Gone, facts.owner)], &[]);
+        }
+        let answers = self.client.write(batch).await?;
+        let owners = answers.chunks_exact(3).map(|answer| answer[1].bytes().and_then(codec::board).map(|facts| facts.owner));
+        let merged = self.merged_sources(true).await?;
+        let mut lists: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
+        let mut fans = Vec::new();
+        for (facts, owner) in pins.iter().zip(owners) {
+            let position = facts.position();
+            let mut add = |key: Key, max: usize| lists.entry(Place::of(position, &key, max)).or_default().push(key);
+            let max = self.limits.public_entries_max;
+            add(keys::public(&crate::PublicFeed::Everything), max);
+            if !facts.domain.is_empty() {
+                add(keys::public(&crate::PublicFeed::Domain(facts.domain.clone())), max);
+            }
+            facts.topics.iter().for_each(|topic| add(key(Kind::Topic, *topic), max));
+            let mut sources: Vec<Target> = facts.topics.iter().copied().map(Target::Topic).collect();
+            if let Some(owner) = owner {
+                for source in [Target::User(owner), Target::Board(facts.board)] {
+                    if merged.contains_key(&source) {
+                        add(keys::merged(source), self.limits.home_entries_max);
+                    }
+                    sources.push(source);
+                }
+            }
+            let now = self.clock.now();
+            sources.retain(|source| merged.get(source).is_none_or(|since| now.since(*since) < BOTH_MS));
+            fans.push((position, sources));
+        }
+        if self.collected(&lists) {
+            return Ok(());
+        }
+        self.put(lists, b"LPUSH").await?;
+        self.fan_out(fans).await
+    }
+
+    /// Keeps list entries of a rebuild for its end. Tells whether there is one.
+    fn collected(&self, lists: &BTreeMap<Place, Vec<Key>>) -> bool {
+        let mut rebuild = self.rebuild.lock();
+        let Some(rebuild) = rebuild.as_mut() else { return false };
+        for (place, keys) in lists {
+            keys.iter().for_each(|key| rebuild.add(key.clone(), place.position, place.max));
+        }
+        true
+    }
+
+    /// Puts pins into the feeds in memory of everybody who follows one of their sources.
+    async fn fan_out(&self, fans: Vec<(Position, Vec<Target>)>) -> Result<()> {
+        let max = self.limits.home_entries_max;
+        for (position, sources) in fans {
+            let mut reached: HashSet<UserId> = HashSet::new();
+            let is_alone = sources.len() == 1;
+            for source in sources {
+                let mut cursor = None;
+                loop {
+                    let (mut followers, next) = self.follower_step(source, cursor, FOLLOWERS_STEP).await?;
+                    if !is_alone {
+                        followers.retain(|follower| reached.insert(*follower));
+                    }
+                    metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
+                    let mut feeds: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
+                    for follower in followers {
+                        let home = key(Kind::Home, follower);
+                        feeds.entry(Place::of(position, &home, max)).or_default().push(home);
+                    }
+                    self.put(feeds, b"LPUSHX").await?;
+                    cursor = next;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts entries into lists: at the head if they are new, else where they belong.
+    async fn put(&self, lists: BTreeMap<Place, Vec<Key>>, push: &[u8]) -> Result<()> {
+        let now = self.clock.now();
+        let mut batch = Batch::new();
+        for (place, keys) in lists {
+            let way = if now.since(place.position.0) > LATE_MS { Way::Insert } else { Way::Push };
+            let script = if way == Way::Push { &PUSH } else { &INSERT };
+            let (max, cut) = (place.max.to_string(), cut_length(place.max).to_string());
+            for keys in keys.chunks(KEYS_PER_SCRIPT) {
+                batch.script(script, keys, &[&codec::entry(place.position), max.as_bytes(), cut.as_bytes(), push]);
+            }
+        }
+        self.client.write(batch).await.map(drop)
+    }
+
+    pub(super) async fn retract(&self, pin: PinId) -> Result<()> {
+        let mut batch = Batch::new();
+        let keep = self.facts_ms().to_string();
+        batch.script(&PUT, &[key(Kind::Pin, pin)], &[&codec::retracted(self.clock.now()), keep.as_bytes()]);
+        self.client.write(batch).await.map(drop)
+    }
+
+    /// Returns the sources that are merged at reading. For a writer also while the markers say that something is missing.
+    pub(super) async fn merged_sources(&self, is_writer: bool) -> Result<Arc<MergedSources>> {
+        if let Some((at, sources)) = &*self.merged.lock()
+            && at.elapsed() < MERGED_FOR
+        {
+            return Ok(sources.clone());
+        }
+        let asked = Instant::now();
+        let mut batch = Batch::new();
+        batch.plain("ZRANGE", &keys::merged_sources(), |cmd| cmd.arg(0).arg(-1).arg("WITHSCORES"));
+        let answers = if is_writer { self.client.peek(batch).await? } else { self.client.read(batch).await? };
+        let pairs = answers[0].list().chunks_exact(2);
+        let sources = pairs.filter_map(|pair| {
+            let kind = model::Id::from_u64(u64::from_be_bytes(pair[0].bytes()?.try_into().ok()?)).ok()?.kind();
+            let kind = match kind {
+                model::Kind::User => crate::TargetKind::User,
+                model::Kind::Board => crate::TargetKind::Board,
+                _ => crate::TargetKind::Topic,
+            };
+            Some((super::graph::target(kind, pair[0].bytes()?)?, Timestamp(pair[1].score()?)))
+        });
+        let sources = Arc::new(sources.collect::<MergedSources>());
+        *self.merged.lock() = Some((asked, sources.clone()));
+        Ok(sources)
+    }
+
+    /// Keeps the sources' pins in lists of their own from now on. Earlier ones are in the feeds in memory, and whoever builds a
+    /// feed finds them in storage.
+    pub(super) async fn begin_merging(&self, sources: &HashSet<Target>) -> Result<()> {
+        let known = self.merged_sources(true).await?;
+        let new: Vec<Target> = sources.iter().copied().filter(|source| !known.contains_key(source)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now().0.to_string();
+        let mut batch = Batch::new();
+        batch.plain("ZADD", &keys::merged_sources(), |cmd| {
+            cmd.arg("NX");
+            new.iter().fold(cmd, |cmd, source| cmd.arg(&now).arg(&super::graph::member(source.id())[..]))
+        });
+        self.client.write(batch).await?;
+        *self.merged.lock() = None;
+        Ok(())
+    }
+}
+
+/// Lists that one script can take: the same entry, the same limit, one bucket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    position: Position,
+    max: usize,
+    bucket: Bucket,
+}
+
+impl Place {
+    fn of(position: Position, key: &Key, max: usize) -> Place {
+        Place { position, max, bucket: key.bucket }
+    }
+}
