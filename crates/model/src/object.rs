@@ -107,11 +107,19 @@ pub struct UserSettings {
     /// Others may find the profile in search and in suggestions.
     #[serde(default = "yes")]
     pub discoverable: bool,
+    #[serde(default)]
+    pub home_order: HomeOrder,
 }
 
 impl Default for UserSettings {
     fn default() -> UserSettings {
-        UserSettings { theme: Theme::System, infinite_scroll: true, mail_notifications: true, discoverable: true }
+        UserSettings {
+            theme: Theme::System,
+            infinite_scroll: true,
+            mail_notifications: true,
+            discoverable: true,
+            home_order: HomeOrder::Newest,
+        }
     }
 }
 
@@ -122,6 +130,32 @@ pub enum Theme {
     System,
     Light,
     Dark,
+}
+
+/// The order of a home feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HomeOrder {
+    /// By the pins' own time.
+    #[default]
+    Newest,
+    /// What was not shown yet comes first, ranked; then what was shown, in the order in which it was.
+    Best,
+}
+
+impl HomeOrder {
+    pub const ALL: [HomeOrder; 2] = [HomeOrder::Newest, HomeOrder::Best];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HomeOrder::Newest => "newest",
+            HomeOrder::Best => "best",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<HomeOrder> {
+        HomeOrder::ALL.into_iter().find(|order| order.as_str() == text)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -47,7 +47,8 @@ async fn home(State(web): State<Web>, context: Context, Query(query): Query<List
         return Ok(html(&cards));
     }
     let suggestions = if cards.is_empty() { suggestions(&web, &context).await.told(&web, &context)? } else { Suggestions::default() };
-    let view = Home { page: frame(&web, &context, "Home", Nav::Home).await, cards, suggestions };
+    let order = context.viewer.user.as_ref().map(|user| user.data.settings.home_order).unwrap_or_default();
+    let view = Home { page: frame(&web, &context, "Home", Nav::Home).await, order, cards, suggestions };
     Ok(page(&context, &view))
 }
 
