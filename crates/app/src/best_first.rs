@@ -11,11 +11,13 @@
 //! ranked may still be shown. See `docs/decisions/0019-best-first-freezes-what-was-shown.md`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
 
 use feeds::{Position, Reason, Target};
 use model::limits::PAGE_SIZE_MAX;
 use model::object::HomeOrder;
-use model::{Assoc, Bookmark, Id, PinId, Timestamp, TopicId, TopicObject, User, UserId};
+use model::{Assoc, Bookmark, Id, Pin, PinId, Shard, Stored, Timestamp, TopicId, TopicObject, User, UserId};
 
 use crate::compose::App;
 use crate::error::Result;
@@ -30,7 +32,7 @@ use crate::viewer::Viewer;
 const WINDOW: usize = 400;
 /// Entries of a session's list that are looked at once for a page, beyond what it still wants.
 const STEP_MIN: usize = 8;
-/// Rounds of candidates for one page of a session's list, which has at most 1,400 entries.
+/// Targets in one question to the feeds, which take so many at once.
 const TARGETS_MAX: usize = 1_000;
 
 impl App {
@@ -80,7 +82,7 @@ impl App {
         if shown.session(id).is_none() {
             metrics::counter!(crate::metrics::FEED_SESSIONS_LOST_TOTAL).increment(1);
             // The window as it was when the session began: what it showed lies in there.
-            let (_, floor) = self.window(me, Some((Timestamp(id), PinId::new(model::Shard(0), 0)))).await?;
+            let (_, floor) = self.window(me, Some((Timestamp(id), PinId::new(Shard(0), 0)))).await?;
             if !shown.remembers(id) {
                 return match floor {
                     Some(floor) => self.tail(viewer, me, Vec::new(), floor, size).await,
@@ -124,7 +126,7 @@ impl App {
         floor: Option<Position>,
         continued: bool,
     ) -> Result<i64> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let frozen = shown.frozen();
         let unseen: HashMap<Id, feeds::Entry> =
             entries.into_iter().filter(|entry| !frozen.contains(&entry.pin)).map(|entry| (entry.pin.id(), entry)).collect();
@@ -211,15 +213,14 @@ impl App {
         let ranked: HashMap<Id, &Ranked> = entries.iter().map(|entry| (entry.pin.id(), entry)).collect();
         let people = distinct(views.iter().flat_map(|view| [view.pin.data.owner, view.board.data.owner]));
         let boards = distinct(views.iter().map(|view| view.pin.data.board));
-        let mut topics: HashMap<Id, Vec<TopicId>> = HashMap::new();
-        for view in &views {
-            if let Reason::Topic(topic) = ranked[&view.pin.id].reason {
-                topics.insert(view.pin.id, self.carries(&view.pin.data, topic).await?.then_some(topic).into_iter().collect());
-            }
-        }
+        let topics = distinct(views.iter().filter_map(|view| match ranked[&view.pin.id].reason {
+            Reason::Topic(topic) => Some(topic),
+            Reason::Person(_) | Reason::Board(_) => None,
+        }));
+        let tags = self.by_id::<TopicObject>(topics.iter().map(|topic| topic.id())).await?;
         let mut targets: Vec<Target> = people.iter().map(|user| Target::User(*user)).collect();
         targets.extend(boards.iter().map(|board| Target::Board(*board)));
-        targets.extend(distinct(topics.values().flatten().copied()).into_iter().map(Target::Topic));
+        targets.extend(topics.iter().map(|topic| Target::Topic(*topic)));
         let board_ids: Vec<Id> = boards.iter().map(|board| board.id()).collect();
         let (hidden, followed, left_out) = tokio::try_join!(self.hidden_among(me, &people), self.followed_among(me, &targets), async {
             Ok(self.storage.edges(Assoc::UserLeavesOutBoards, me, &board_ids).await?)
@@ -236,10 +237,9 @@ impl App {
             } else if followed.contains(&Target::Board(board)) {
                 Some(Reason::Board(board))
             } else {
-                let known = topics.get(&view.pin.id).and_then(|topics| topics.first()).copied();
-                match known.filter(|topic| followed.contains(&Target::Topic(*topic))) {
-                    Some(topic) => Some(topic),
-                    None => self.followed_topic(me, pin).await?,
+                match ranked[&view.pin.id].reason {
+                    Reason::Topic(topic) if followed.contains(&Target::Topic(topic)) && carries(pin, tags.get(&topic.id())) => Some(topic),
+                    _ => self.followed_topic(me, pin).await?,
                 }
                 .map(Reason::Topic)
             };
@@ -252,12 +252,8 @@ impl App {
         Ok(kept)
     }
 
-    async fn carries(&self, pin: &model::Pin, topic: TopicId) -> Result<bool> {
-        Ok(self.object::<TopicObject>(topic).await?.is_some_and(|topic| pin.tags.contains(&topic.data.tag)))
-    }
-
     /// Returns a topic of the pin that the person follows. Asked only for pins whose reason has gone.
-    async fn followed_topic(&self, me: UserId, pin: &model::Pin) -> Result<Option<TopicId>> {
+    async fn followed_topic(&self, me: UserId, pin: &Pin) -> Result<Option<TopicId>> {
         let topics = self.topics_of(pin).await?;
         let targets: Vec<Target> = topics.iter().map(|topic| Target::Topic(*topic)).collect();
         let follows = self.follows_of(me, &targets).await?;
@@ -306,6 +302,10 @@ impl App {
         }
         Ok(())
     }
+}
+
+fn carries(pin: &Pin, topic: Option<&Arc<Stored<TopicObject>>>) -> bool {
+    topic.is_some_and(|topic| pin.tags.contains(&topic.data.tag))
 }
 
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

@@ -198,7 +198,13 @@ async fn what_was_shown_may_be_lost_and_the_feeds_may_be_away() {
     assert_eq!(all, newest);
     let on = page(&site, &bob, first.bookmark, 25).await;
     assert!(!on.items.is_empty(), "a session goes on below its window");
+    let mut browser = site.browser(&bob);
+    let notice = "Best first is away for a moment";
+    assert!(!browser.get("/").text().contains(notice), "who wants newest first misses nothing");
+    assert_eq!(browser.post("/settings/home-order", &[("home_order", "best")]).status, 303);
+    assert!(browser.get("/").text().contains(notice), "the page says what is missing");
     site.feeds_faults.heal();
+    assert!(!browser.get("/").text().contains(notice));
     site.until("all parts to be up", || async { site.app.health.parts().values().all(|state| *state == runtime::PartState::Up) }).await;
     site.finish().await;
 }
