@@ -60,7 +60,7 @@ impl App {
         };
         let (entries, floor) = window?;
         let id = self.begin_session(viewer, me, &mut shown, entries, floor, false).await?;
-        let page = self.page_of_session(viewer, me, &mut shown, id, 0, size).await?;
+        let (page, _) = self.page_of_session(viewer, me, &mut shown, id, 0, size).await?;
         match self.feeds.set_shown(me, shown.encode()).await {
             Ok(()) => Ok(page),
             Err(error) => {
@@ -78,7 +78,8 @@ impl App {
             None
         });
         let mut shown = kept.map(|bytes| Shown::decode(&bytes)).unwrap_or_default();
-        let (mut id, mut from) = (bookmark.id as i64, usize::try_from(bookmark.position).unwrap_or(0));
+        let began = bookmark.id as i64;
+        let (mut id, mut from) = (began, usize::try_from(bookmark.position).unwrap_or(0));
         if shown.session(id).is_none() {
             metrics::counter!(crate::metrics::FEED_SESSIONS_LOST_TOTAL).increment(1);
             // The window as it was when the session began: what it showed lies in there.
@@ -90,12 +91,15 @@ impl App {
                 };
             }
             let (entries, floor_now) = self.window(me, None).await?;
-            let floor = floor_now.map(|now| floor.map_or(now, |then| then.min(now)));
+            // What that session showed lies above its own floor, so only what is below both is surely new.
+            let floor = floor.zip(floor_now).map(|(then, now)| then.min(now));
             (id, from) = (self.begin_session(viewer, me, &mut shown, entries, floor, true).await?, 0);
         }
-        let page = self.page_of_session(viewer, me, &mut shown, id, from, size).await?;
-        if let Err(error) = self.feeds.set_shown(me, shown.encode()).await {
-            // What this page showed comes once more after a reload; the session itself is kept already.
+        let (page, is_news) = self.page_of_session(viewer, me, &mut shown, id, from, size).await?;
+        if (is_news || id != began)
+            && let Err(error) = self.feeds.set_shown(me, shown.encode()).await
+        {
+            // What this page showed comes once more after a reload. Of a session that began just now the next page knows nothing either.
             without_feeds(&error);
         }
         Ok(page)
@@ -160,7 +164,7 @@ impl App {
         Ok(shown.begin(now, ranked, floor, continued))
     }
 
-    /// Cuts a page out of a session's list and what follows it, and freezes what it shows.
+    /// Cuts a page out of a session's list and what follows it, and freezes what it shows. Says whether any of that was not frozen yet.
     async fn page_of_session(
         &self,
         viewer: &Viewer,
@@ -169,9 +173,9 @@ impl App {
         id: i64,
         from: usize,
         size: usize,
-    ) -> Result<Page<PinView>> {
+    ) -> Result<(Page<PinView>, bool)> {
         let Some((list, floor)) = shown.session(id).map(|session: &FeedSession| (shown.list(session), session.floor)) else {
-            return Ok(Page::empty());
+            return Ok((Page::empty(), false));
         };
         let (mut views, mut places, mut at) = (Vec::with_capacity(size + 1), Vec::with_capacity(size + 1), from);
         while at < list.len() && views.len() <= size {
@@ -186,15 +190,16 @@ impl App {
         }
         let next = places.get(size).copied();
         views.truncate(size);
-        shown.freeze(id, places.iter().take(size).map(|place| list[*place]));
-        match (next, floor) {
+        let is_news = shown.freeze(id, places.iter().take(size).map(|place| list[*place]));
+        let page = match (next, floor) {
             (Some(next), _) => {
                 let bookmark = Bookmark { list: lists::BEST, position: next as i64, id: id as u64 }.encode();
-                Ok(Page { items: views, bookmark: Some(bookmark) })
+                Page { items: views, bookmark: Some(bookmark) }
             }
-            (None, Some(floor)) => self.tail(viewer, me, views, floor, size).await,
-            (None, None) => Ok(Page { items: views, bookmark: None }),
-        }
+            (None, Some(floor)) => self.tail(viewer, me, views, floor, size).await?,
+            (None, None) => Page { items: views, bookmark: None },
+        };
+        Ok((page, is_news))
     }
 
     /// Fills a page with what is older than a session's floor.

@@ -128,8 +128,9 @@ async fn two_tabs_and_sessions_that_are_forgotten_repeat_nothing() {
     other_seen.extend(ids(other_next.clone()));
     let five = page(&site, &bob, None, 10).await;
     let mut five_seen = ids(five.clone());
-    one_seen.extend(rest(&site, &bob, one_next.bookmark, 10).await);
-    other_seen.extend(rest(&site, &bob, other_next.bookmark, 10).await);
+    let (one_rest, other_rest) = tokio::join!(rest(&site, &bob, one_next.bookmark, 10), rest(&site, &bob, other_next.bookmark, 10));
+    one_seen.extend(one_rest);
+    other_seen.extend(other_rest);
     for seen in [&one_seen, &other_seen] {
         assert_once(seen);
         assert_eq!(seen.len(), adas.len() + graces.len());
@@ -140,6 +141,25 @@ async fn two_tabs_and_sessions_that_are_forgotten_repeat_nothing() {
     }
     five_seen.extend(rest(&site, &bob, five.bookmark, 10).await);
     assert_once(&five_seen);
+    site.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_session_repeats_nothing_when_the_window_has_moved() {
+    let (site, ada, bob, _, adas, graces) = scene(195).await;
+    let first = page(&site, &bob, None, 250).await;
+    let mut seen = ids(first.clone());
+    pins(&site, &ada, site.board(&ada, "More", Privacy::Public).await, 50).await;
+    site.settle().await;
+    for _ in 0..4 {
+        page(&site, &bob, None, 1).await;
+    }
+    seen.extend(rest(&site, &bob, first.bookmark, 50).await);
+    assert_once(&seen);
+    assert!(seen.len() > 250 + 100, "it goes on: {}", seen.len());
+    let all = scroll(&site, &bob, 50).await;
+    assert_once(&all);
+    assert_eq!(all.len(), adas.len() + graces.len() + 50, "a reload has everything");
     site.finish().await;
 }
 
