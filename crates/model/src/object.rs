@@ -9,6 +9,8 @@ use crate::id::{BoardId, CommentId, Id, ImageId, Kind, PinId, SectionId, UserId}
 use crate::legal::{LegalHold, Takedown};
 use crate::time::Timestamp;
 
+pub use crate::settings::{HomeOrder, Theme, UserSettings};
+
 /// A type of object: its table and its schema.
 pub trait Object: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const KIND: Kind;
@@ -93,69 +95,6 @@ pub struct User {
     #[serde(default)]
     pub deleting: bool,
     pub joined_at: Timestamp,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UserSettings {
-    #[serde(default)]
-    pub theme: Theme,
-    /// More pins are loaded when the end of a page comes near; off shows a link to the next page.
-    #[serde(default = "yes")]
-    pub infinite_scroll: bool,
-    #[serde(default = "yes")]
-    pub mail_notifications: bool,
-    /// Others may find the profile in search and in suggestions.
-    #[serde(default = "yes")]
-    pub discoverable: bool,
-    #[serde(default)]
-    pub home_order: HomeOrder,
-}
-
-impl Default for UserSettings {
-    fn default() -> UserSettings {
-        UserSettings {
-            theme: Theme::System,
-            infinite_scroll: true,
-            mail_notifications: true,
-            discoverable: true,
-            home_order: HomeOrder::Newest,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Theme {
-    #[default]
-    System,
-    Light,
-    Dark,
-}
-
-/// The order of a home feed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HomeOrder {
-    /// By the pins' own time.
-    #[default]
-    Newest,
-    /// What was not shown yet comes first, ranked; then what was shown, in the order in which it was.
-    Best,
-}
-
-impl HomeOrder {
-    pub const ALL: [HomeOrder; 2] = [HomeOrder::Newest, HomeOrder::Best];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HomeOrder::Newest => "newest",
-            HomeOrder::Best => "best",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<HomeOrder> {
-        HomeOrder::ALL.into_iter().find(|order| order.as_str() == text)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

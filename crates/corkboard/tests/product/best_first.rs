@@ -230,6 +230,26 @@ async fn what_was_shown_may_be_lost_and_the_feeds_may_be_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_call_of_the_feeds_fails_nothing_is_shown_twice() {
+    let (site, _, bob, _, adas, graces) = scene(15).await;
+    for fault in [feeds::Fault::Unavailable, feeds::Fault::AnswerLost] {
+        let mut complete = 0;
+        for passed in 0..40 {
+            site.feeds_faults.inject(std::iter::repeat_n(feeds::Fault::Pass, passed).chain([fault]));
+            let seen = scroll(&site, &bob, 6).await;
+            site.feeds_faults.heal();
+            assert_once(&seen);
+            assert!(seen.len() >= 6, "after {passed} calls {fault:?}: {seen:?}");
+            complete += usize::from(seen.len() == adas.len() + graces.len());
+        }
+        // Only a page that can't be told where its session is has nothing to go on with: all is in the window here.
+        assert!(complete >= 30, "{fault:?}: {complete} of 40");
+    }
+    site.until("all parts to be up", || async { site.app.health.parts().values().all(|state| *state == runtime::PartState::Up) }).await;
+    site.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn taste_and_popularity_rank_and_say_so() {
     let (site, ada, bob, grace, adas, graces) = scene(12).await;
     let finds = site.board(&bob, "Finds", Privacy::Public).await;
