@@ -73,10 +73,13 @@ impl App {
 
     async fn best_after(&self, viewer: &Viewer, me: UserId, bookmark: Bookmark, size: usize) -> Result<Page<PinView>> {
         let _turn = self.turn_of(me).await;
-        let kept = self.feeds.shown(me).await.unwrap_or_else(|error| {
-            without_feeds(&error);
-            None
-        });
+        let (kept, away) = match self.feeds.shown(me).await {
+            Ok(kept) => (kept, None),
+            Err(error) => {
+                without_feeds(&error);
+                (None, Some(error))
+            }
+        };
         let mut shown = kept.map(|bytes| Shown::decode(&bytes)).unwrap_or_default();
         let began = bookmark.id as i64;
         let (mut id, mut from) = (began, usize::try_from(bookmark.position).unwrap_or(0));
@@ -85,9 +88,11 @@ impl App {
             // The window as it was when the session began: what it showed lies in there.
             let (_, floor) = self.window(me, Some((Timestamp(id), PinId::new(Shard(0), 0)))).await?;
             if !shown.remembers(id) {
-                return match floor {
-                    Some(floor) => self.tail(viewer, me, Vec::new(), floor, size).await,
-                    None => Ok(Page::empty()),
+                return match (floor, away) {
+                    (Some(floor), _) => self.tail(viewer, me, Vec::new(), floor, size).await,
+                    // Not the end: the same page can be had when they are back.
+                    (None, Some(error)) => Err(error.into()),
+                    (None, None) => Ok(Page::empty()),
                 };
             }
             let (entries, floor_now) = self.window(me, None).await?;
