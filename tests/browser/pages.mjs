@@ -93,6 +93,18 @@ describe('every page', () => {
     });
   }
 
+  test('best-first, in every look', async (context) => {
+    for (const [look, options] of Object.entries(LOOKS)) {
+      const visitor = await newVisitor(site, options);
+      await logIn(visitor, 'ada');
+      await visitor.page.goto('/');
+      await visitor.page.getByRole('button', { name: 'Best first' }).click();
+      await visitor.page.locator('button[value="best"][aria-pressed="true"]').waitFor();
+      await context.test(look, () => check(visitor, '/', `${look} home best first`));
+      await visitor.close();
+    }
+  });
+
   test('dark is dark', async () => {
     const visitor = await newVisitor(site, LOOKS.dark);
     await visitor.page.goto('/');

@@ -54,6 +54,23 @@ describe('without JavaScript', () => {
     await ada.isClean();
   });
 
+  test('the order of the feed is a form', async () => {
+    const grace = await newVisitor(site, { javaScriptEnabled: false });
+    await signUp(grace, 'grace');
+    await grace.page.goto('/ada');
+    await grace.page.getByRole('button', { name: /^Follow/ }).first().click();
+    await grace.page.goto('/');
+    await grace.page.getByRole('button', { name: 'Best first' }).click();
+    await grace.page.locator('button[value="best"][aria-pressed="true"]').waitFor();
+    const first = await pinsOf(grace.page);
+    await grace.page.getByRole('link', { name: 'Load more' }).click();
+    await grace.page.waitForURL(/bookmark/);
+    const pins = [...first, ...(await pinsOf(grace.page))];
+    assert.deepEqual([pins.length, new Set(pins).size], [30, 30]);
+    await grace.isClean();
+    await grace.close();
+  });
+
   test('pictures have room before they come', async () => {
     const { page } = ada;
     await page.goto('/explore');
@@ -62,3 +79,5 @@ describe('without JavaScript', () => {
     assert.equal(await card(page, 'nothing').count(), 0);
   });
 });
+
+const pinsOf = (page) => page.locator('article.card').evaluateAll((cards) => cards.map((card) => card.dataset.pin));

@@ -59,6 +59,38 @@ describe('an endless feed', () => {
     await grace.isClean();
   });
 
+  test('best-first shows every pin once, says why, and keeps the place on Back', async () => {
+    const { page } = grace;
+    await page.goto('/');
+    await page.getByRole('button', { name: 'Best first' }).click();
+    await page.waitForURL('**/');
+    assert.equal(await page.getByRole('button', { name: 'Best first' }).getAttribute('aria-pressed'), 'true');
+    await page.getByText('Because you follow ada').first().waitFor();
+    await scrollTo(page, PINS);
+    const ids = await page.locator('article.card').evaluateAll((cards) => cards.map((card) => card.dataset.pin));
+    assert.equal(new Set(ids).size, PINS);
+    assert.equal(ids.length, PINS);
+    const wanted = page.locator('article.card').nth(45);
+    await wanted.scrollIntoViewIfNeeded();
+    const id = await wanted.getAttribute('data-pin');
+    const before = await wanted.evaluate((card) => card.getBoundingClientRect().top);
+    await wanted.getByRole('heading').getByRole('link').click();
+    await page.waitForURL(`**/pin/${id}`);
+    await page.goBack();
+    await page.locator(`article.card[data-pin="${id}"]`).waitFor();
+    await page.waitForFunction(
+      ([pin, top]) => Math.abs(document.querySelector(`article.card[data-pin="${pin}"]`).getBoundingClientRect().top - top) < 80,
+      [id, before],
+    );
+    const again = await page.locator('article.card').evaluateAll((cards) => cards.map((card) => card.dataset.pin));
+    assert.equal(new Set(again).size, again.length, 'on Back a pin stands twice');
+    await page.getByRole('button', { name: 'Newest first' }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('button[value="newest"][aria-pressed="true"]').waitFor();
+    await grace.layoutHoldsStill('the best-first feed');
+    await grace.isClean();
+  });
+
   test('can be switched off: then a button loads more', async () => {
     const { page } = grace;
     await page.goto('/settings/preferences');

@@ -69,20 +69,43 @@ impl Default for Settings {
     }
 }
 
+/// Locks that people share by chance: enough for two who read at the same moment to seldom wait for each other.
+const TURNS: usize = 256;
+
+struct Turns([tokio::sync::Mutex<()>; TURNS]);
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(std::array::from_fn(|_| tokio::sync::Mutex::new(())))
+    }
+}
+
 /// The application. Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    turns: Turns,
+}
 
 impl std::ops::Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.0.parts
     }
 }
 
 impl App {
     pub fn new(parts: Parts) -> App {
-        App(Arc::new(parts))
+        App(Arc::new(Inner { parts, turns: Turns::default() }))
+    }
+
+    /// Waits until nobody else in this process reads and writes what this person was shown, and holds that until the guard goes.
+    pub(crate) async fn turn_of(&self, user: UserId) -> tokio::sync::MutexGuard<'_, ()> {
+        // Fibonacci hashing: the high bits depend on both shard and number.
+        let turn = user.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.0.turns.0[turn as usize % TURNS].lock().await
     }
 
     pub fn now(&self) -> Timestamp {

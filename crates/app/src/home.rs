@@ -1,4 +1,4 @@
-//! The home feed: what the people, boards and topics that one follows have pinned, newest first.
+//! The home feed: what the people, boards and topics that one follows have pinned, newest first. The other order: `best_first.rs`.
 //!
 //! ```text
 //! candidates   feeds.home ── memory ends? ──▶ storage: k-way merge of what the followed ones pinned, strictly older
@@ -12,12 +12,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use feeds::{PinFacts, Reason, Target};
-use model::{Assoc, Bookmark, Id, Kind, PinId, Timestamp, TopicId, UserId};
+use model::{Assoc, Bookmark, Id, PinId, Timestamp, TopicId, UserId};
 use storage::{Edge, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result};
-use crate::hydrate::{Page, PageRequest, PinView, Strictness, lists};
+use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Strictness, lists};
+use crate::shown::reason_of;
 use crate::viewer::{Viewer, is_listed};
 
 /// Where a page of a feed starts: strictly older than this.
@@ -36,29 +37,48 @@ const MERGED_SOURCES_MAX: usize = 5_000;
 const ROUNDS_MAX: usize = 40;
 
 impl App {
-    /// Reads a page of the viewer's home feed.
+    /// Reads a page of the viewer's home feed in the order that the viewer has chosen.
     pub async fn home(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<PinView>> {
+        let order = viewer.user.as_ref().map(|user| user.data.settings.home_order).unwrap_or_default();
+        self.home_in(viewer, order, request).await
+    }
+
+    /// Reads a page of the viewer's home feed, newest first.
+    pub(crate) async fn newest_first(&self, viewer: &Viewer, request: &PageRequest) -> Result<Page<PinView>> {
         let me = viewer.require()?;
         let size = request.size()?;
-        let mut before = position(request.after(lists::HOME)?)?;
-        let mut views: Vec<PinView> = Vec::with_capacity(size + 1);
+        let before = position(request.after(lists::HOME)?)?;
+        let (views, given_up) = self.newest_views(viewer, me, before, size + 1).await?;
+        Ok(page_by_time(views, size, lists::HOME, given_up))
+    }
+
+    /// Reads at least `wanted` pins of the feed strictly older than `before`, or all that there are. The position says where the look for
+    /// more was given up before there were so many.
+    pub(crate) async fn newest_views(
+        &self,
+        viewer: &Viewer,
+        me: UserId,
+        mut before: Option<Position>,
+        wanted: usize,
+    ) -> Result<(Vec<PinView>, Option<Position>)> {
+        let mut views: Vec<PinView> = Vec::with_capacity(wanted);
         let (mut from_storage, mut ended) = (false, false);
         for _ in 0..ROUNDS_MAX {
-            let wanted = size + 1 - views.len();
+            let missing = wanted - views.len();
             let candidates;
             (candidates, ended) =
-                self.home_candidates(me, before, wanted.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
+                self.home_candidates(me, before, missing.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
             before = candidates.last().map(|c| (c.at, c.pin)).or(before);
             views.extend(self.present_candidates(viewer, &candidates).await?);
-            if ended || views.len() > size {
+            if ended || views.len() >= wanted {
                 break;
             }
         }
-        Ok(page_by_time(views, size, lists::HOME, before.filter(|_| !ended)))
+        Ok((views, before.filter(|_| !ended)))
     }
 
     /// Reads the next candidates. The flag says whether there is nothing older.
-    async fn home_candidates(
+    pub(crate) async fn home_candidates(
         &self,
         me: UserId,
         before: Option<Position>,
@@ -107,8 +127,10 @@ impl App {
         let ids: Vec<Id> = candidates.iter().map(|entry| entry.pin.id()).collect();
         let mut views = self.hydrate(viewer, &ids, Strictness::Public).await?;
         for view in &mut views {
-            view.reason = candidates.iter().find(|entry| entry.pin.id() == view.pin.id).map(|entry| entry.reason);
+            let entry = candidates.iter().find(|entry| entry.pin.id() == view.pin.id);
+            view.reason = entry.map(|entry| FeedReason { because: entry.reason, name: String::new(), signal: None });
         }
+        self.name_reasons(&mut views).await?;
         Ok(views)
     }
 
@@ -240,15 +262,6 @@ impl App {
     }
 }
 
-fn reason_of(id: Id) -> Option<Reason> {
-    match id.kind() {
-        Kind::User => UserId::try_from(id).ok().map(Reason::Person),
-        Kind::Board => model::BoardId::try_from(id).ok().map(Reason::Board),
-        Kind::Topic => TopicId::try_from(id).ok().map(Reason::Topic),
-        _ => None,
-    }
-}
-
 /// Turns a bookmark's two numbers into a position in a feed.
 pub(crate) fn position(after: Option<(i64, u64)>) -> Result<Option<Position>> {
     let Some((at, id)) = after else { return Ok(None) };
@@ -265,6 +278,17 @@ pub(crate) fn page_by_time(mut views: Vec<PinView>, size: usize, list: u8, given
     views.truncate(size);
     let bookmark = next.map(|(at, pin)| Bookmark { list, position: at.0, id: pin.id().as_u64() }.encode());
     Page { bookmark, items: views }
+}
+
+/// Cuts a page whose first `in_list` views are in another order, and the rest newest first, strictly older than `floor`.
+pub(crate) fn tail_page(views: Vec<PinView>, in_list: usize, floor: Position, size: usize, given_up: Option<Position>) -> Page<PinView> {
+    let more = views.len() > size;
+    let mut page = page_by_time(views, size, lists::HOME, given_up);
+    if more && in_list >= size {
+        // The page ends where the other order does: the next one begins at the floor, not at the time of its last pin.
+        page.bookmark = Some(Bookmark { list: lists::HOME, position: floor.0.0, id: floor.1.id().as_u64() }.encode());
+    }
+    page
 }
 
 /// A k-way merge of lists that are each ordered from the newest down.

@@ -9,6 +9,7 @@ use storage::{Edge, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result, What};
+use crate::ranking::Signal;
 use crate::viewer::{Viewer, may_list_board, may_list_publicly, may_see_board, pin_stands};
 
 /// One page of a list. `bookmark` asks for the next one; without it this was the last.
@@ -34,8 +35,18 @@ pub struct PinView {
     pub pin: Arc<Stored<Pin>>,
     pub board: Arc<Stored<Board>>,
     pub owner: Arc<Stored<User>>,
-    /// Why it is in a feed.
-    pub reason: Option<feeds::Reason>,
+    /// Why it is in the viewer's home feed.
+    pub reason: Option<FeedReason>,
+}
+
+/// Why a pin is in a home feed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FeedReason {
+    pub because: feeds::Reason,
+    /// What the followed person, board or topic is called.
+    pub name: String,
+    /// What else speaks for the pin where it was ranked; `None` where the order is by time.
+    pub signal: Option<Signal>,
 }
 
 impl PinView {
@@ -110,6 +121,8 @@ pub mod lists {
     pub const RANKED: u8 = 3;
     pub const SEARCH: u8 = 4;
     pub const MEMBERS: u8 = 5;
+    /// A session of a best-first home feed. Position: a place in its list; id: the session.
+    pub const BEST: u8 = 6;
     /// Lists of associations: 64 + the association's place in `Assoc::ALL`.
     pub fn of_assoc(assoc: model::Assoc) -> u8 {
         64 + model::Assoc::ALL.iter().position(|a| *a == assoc).expect("every association is in ALL") as u8

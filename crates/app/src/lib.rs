@@ -19,6 +19,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod best_first;
 pub mod boards;
 pub mod collaborators;
 pub mod comments;
@@ -44,6 +45,7 @@ pub mod pictures;
 pub mod pins;
 pub mod plan;
 pub mod profiles;
+pub mod ranking;
 pub mod rebuild;
 pub mod related;
 pub mod relay;
@@ -51,7 +53,9 @@ pub mod reports;
 pub mod save;
 pub mod search;
 pub mod sections;
+pub mod shown;
 pub mod takedowns;
+pub mod taste;
 pub mod tokens;
 pub mod topics;
 pub mod trash;

@@ -12,6 +12,9 @@ pub(crate) const MIRROR_FAILURES_TOTAL: &str = "app_mirror_failures_total";
 pub(crate) const EDGES_MENDED_TOTAL: &str = "app_edges_mended_total";
 pub(crate) const HOME_FEEDS_REBUILT_TOTAL: &str = "app_home_feeds_rebuilt_total";
 pub(crate) const FEEDS_LOST_TOTAL: &str = "app_feeds_lost_total";
+pub(crate) const FEED_SESSIONS_TOTAL: &str = "app_feed_sessions_total";
+pub(crate) const FEED_SESSIONS_LOST_TOTAL: &str = "app_feed_sessions_lost_total";
+pub(crate) const RANKING_SECONDS: &str = "app_ranking_seconds";
 pub const DEGRADED_READS_TOTAL: &str = "app_degraded_reads_total";
 pub(crate) const MAILS_SENT_TOTAL: &str = "app_mails_sent_total";
 pub(crate) const PURGES_POSTPONED_TOTAL: &str = "app_purges_postponed_total";
@@ -31,6 +34,12 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(EDGES_MENDED_TOTAL, "Edges that the consumer found missing or left over."),
     Metric::counter(HOME_FEEDS_REBUILT_TOTAL, "Home feeds built from storage."),
     Metric::counter(FEEDS_LOST_TOTAL, "Times that the feeds were found to have lost something; they are mended then."),
+    Metric::counter(
+        FEED_SESSIONS_TOTAL,
+        "Best-first home feeds that were ranked: first pages, and what goes on for a session that was forgotten.",
+    ),
+    Metric::counter(FEED_SESSIONS_LOST_TOTAL, "Pages of best-first home feeds whose session was not known any more."),
+    Metric::histogram(RANKING_SECONDS, "Time to rank a best-first home feed, reads of pins and counts included."),
     Metric::counter(DEGRADED_READS_TOTAL, "Pages shown without what a `part` (feeds, search) could not give."),
     Metric::counter(MAILS_SENT_TOTAL, "Mails that left, or were written to the mail folder."),
     Metric::counter(PURGES_POSTPONED_TOTAL, "Pins and people whose purge met a legal hold and waits."),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::limits::{self, check_email, check_link, check_name, check_text, check_username};
-use model::object::UserSettings;
+use model::object::{HomeOrder, UserSettings};
 use model::{Assoc, EventKind, Id, ImageId, Stored, User, UserId};
 use serde_json::json;
 use storage::{Batch, Order, Range};
@@ -48,6 +48,7 @@ pub struct ProfileEdit {
     pub website: Option<String>,
     pub username: Option<String>,
     pub settings: Option<UserSettings>,
+    pub home_order: Option<HomeOrder>,
 }
 
 impl App {
@@ -161,6 +162,7 @@ impl App {
             data.website = check_link("website", &website)?;
         }
         data.settings = edit.settings.unwrap_or(data.settings);
+        data.settings.home_order = edit.home_order.unwrap_or(data.settings.home_order);
         if let Some(username) = edit.username {
             data.username = check_username(&username)?;
         }

@@ -4,6 +4,7 @@
 //! id.rs         64-bit ids that carry shard and type
 //! time.rs       instants in milliseconds, and the `Clock` that hands them in
 //! object.rs     what is stored under an id: people, boards, pins, …
+//! settings.rs   what a person has chosen: part of the person's object
 //! legal.rs      what is stored for the law: holds, takedowns
 //! assoc.rs      what is stored between two ids: board_has_pins, user_likes_pins, …
 //! event.rs      what happened
@@ -22,6 +23,7 @@ pub mod id;
 pub mod legal;
 pub mod limits;
 pub mod object;
+pub mod settings;
 pub mod text;
 pub mod time;
 

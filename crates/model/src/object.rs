@@ -9,6 +9,8 @@ use crate::id::{BoardId, CommentId, Id, ImageId, Kind, PinId, SectionId, UserId}
 use crate::legal::{LegalHold, Takedown};
 use crate::time::Timestamp;
 
+pub use crate::settings::{HomeOrder, Theme, UserSettings};
+
 /// A type of object: its table and its schema.
 pub trait Object: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const KIND: Kind;
@@ -93,35 +95,6 @@ pub struct User {
     #[serde(default)]
     pub deleting: bool,
     pub joined_at: Timestamp,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UserSettings {
-    #[serde(default)]
-    pub theme: Theme,
-    /// More pins are loaded when the end of a page comes near; off shows a link to the next page.
-    #[serde(default = "yes")]
-    pub infinite_scroll: bool,
-    #[serde(default = "yes")]
-    pub mail_notifications: bool,
-    /// Others may find the profile in search and in suggestions.
-    #[serde(default = "yes")]
-    pub discoverable: bool,
-}
-
-impl Default for UserSettings {
-    fn default() -> UserSettings {
-        UserSettings { theme: Theme::System, infinite_scroll: true, mail_notifications: true, discoverable: true }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Theme {
-    #[default]
-    System,
-    Light,
-    Dark,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use app::hydrate::FeedReason;
+use app::ranking::Signal;
 use app::{BoardCard, Page, PinView};
 use feeds::Reason;
 use model::object::Picture as StoredPicture;
@@ -87,18 +89,31 @@ fn pin_card(viewer: Option<UserId>, view: &PinView, liked: bool, saved: Option<a
             .then(|| (view.board.data.name.clone(), board_url(&view.owner, &view.board))),
         liked,
         saved_on,
-        why: view.reason.and_then(|reason| why(reason, view)),
+        why: view.reason.as_ref().and_then(|reason| why_on_card(reason, view)),
         is_own: viewer == Some(pin.owner),
     }
 }
 
-fn why(reason: Reason, view: &PinView) -> Option<String> {
-    match reason {
-        // Their name stands on the card already.
-        Reason::Person(user) => (user != view.pin.data.owner).then(|| "From somebody you follow".to_owned()),
-        Reason::Board(_) => Some(format!("Because you follow {}", view.board.data.name)),
-        Reason::Topic(_) => Some("From a topic you follow".to_owned()),
+/// Says in words why a pin stands in a home feed.
+pub fn why(reason: &FeedReason) -> String {
+    let followed = match reason.because {
+        Reason::Topic(_) => format!("#{}", reason.name),
+        Reason::Person(_) | Reason::Board(_) => reason.name.clone(),
+    };
+    match (reason.signal, reason.because) {
+        (Some(Signal::Owner), Reason::Person(_)) => format!("Because you often like or save what {followed} pins"),
+        (Some(Signal::Owner), _) => format!("Because you follow {followed}, and often like or save this person's pins"),
+        (Some(Signal::Board), Reason::Board(_)) => format!("Because you often like or save pins from {followed}"),
+        (Some(Signal::Board), _) => format!("Because you follow {followed}, and often like or save pins from this board"),
+        (Some(Signal::Popularity), _) => format!("Popular, and you follow {followed}"),
+        (Some(Signal::Follow) | None, _) => format!("Because you follow {followed}"),
     }
+}
+
+/// Says why on a card. By time, it is nothing new that a person whose name stands on the card is followed.
+fn why_on_card(reason: &FeedReason, view: &PinView) -> Option<String> {
+    let plain = reason.signal.is_none() && matches!(reason.because, Reason::Person(user) if user == view.pin.data.owner);
+    (!plain).then(|| why(reason))
 }
 
 /// Makes a board's card. `with_owner` where boards of several people stand together.

@@ -123,6 +123,7 @@ async fn wrong_input_is_refused_with_a_message_and_writes_nothing() {
         ("/settings".into(), vec![("username", "bob"), ("name", &l61)]),
         ("/settings".into(), vec![("username", "bob"), ("name", "Bob"), ("about", &l501)]),
         ("/settings".into(), vec![("username", "bob"), ("name", "Bob"), ("website", "ftp://x")]),
+        ("/settings/home-order".into(), vec![("home_order", "worst")]),
         ("/settings/tokens".into(), vec![("name", "No scope")]),
         ("/settings/delete".into(), vec![("password", "wrong wrong")]),
         (format!("/admin/people/{user}/suspend"), vec![]),

@@ -2,6 +2,7 @@
 //! application. Each test ends with [`site::Site::finish`], which fails on anything left over.
 
 mod account;
+mod best_first;
 mod boards;
 mod collaborators;
 mod degraded;

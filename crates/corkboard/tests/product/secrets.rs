@@ -123,6 +123,7 @@ fn calls(scene: &Scene) -> Vec<(String, bool)> {
         "/v5/boards",
         "/v5/pins",
         "/v5/home/feed",
+        "/v5/home/feed?order=best",
         "/v5/notifications/inbox",
         "/v5/user_account/following/boards",
         "/v5/user_account/following",

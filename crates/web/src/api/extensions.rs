@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{delete, get, post, put};
 use feeds::Target;
-use model::object::{Privacy, Role};
+use model::object::{HomeOrder, Privacy, Role};
 use model::{BoardId, CommentId, PinId};
 use serde::Deserialize;
 
@@ -42,7 +42,14 @@ pub fn router() -> Router<Web> {
 
 async fn home(State(web): State<Web>, access: Access, params: Params) -> Answer {
     let viewer = access.viewer(READ_PINS)?;
-    let page = filled(&params.page()?, |_| true, async |request: PageRequest| web.app.home(&viewer, &request).await).await?;
+    let order = match params.get("order") {
+        None => viewer.user.as_ref().map(|user| user.data.settings.home_order).unwrap_or_default(),
+        Some(text) => {
+            HomeOrder::parse(text).ok_or_else(|| Failure::invalid(format!("'{text}' is no order; it must be newest or best.")))?
+        }
+    };
+    let read = async |request: PageRequest| web.app.home_in(&viewer, order, &request).await;
+    let page = filled(&params.page()?, |_| true, read).await?;
     ok(&pin_list(&web, &viewer, page).await?)
 }
 

@@ -3,16 +3,18 @@
 //! Clients read by key, so every key is always there, null where there is nothing. Ids are strings, widths and heights numbers.
 
 use app::comments::CommentView;
-use app::hydrate::Page;
+use app::hydrate::{FeedReason, Page};
 use app::notifications::{NotificationGroup, Subject};
 use app::profiles::Profile;
+use app::ranking::Signal;
 use app::{BoardCard, PinView};
+use feeds::Reason;
 use media::Rendition;
 use model::object::{Collaborator, NotificationKind, Picture, Privacy, Role};
 use model::{Board, CommentId, Id, PinId, SectionId, Stored, TopicObject, User, UserId};
 use serde::Serialize;
 
-use crate::present::{iso, media_url};
+use crate::present::{iso, media_url, why};
 
 /// A page of a list.
 #[derive(Debug, Serialize)]
@@ -116,6 +118,35 @@ pub struct PinShape {
     is_standard: bool,
     has_been_promoted: bool,
     pin_metrics: Option<()>,
+    /// Why it stands in the home feed; ours, null elsewhere.
+    feed_reason: Option<FeedReasonShape>,
+}
+
+#[derive(Debug, Serialize)]
+struct FeedReasonShape {
+    /// What is followed: "user", "board" or "interest".
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: Id,
+    name: String,
+    /// What spoke for the pin in the order best-first; null where the order is by time.
+    signal: Option<&'static str>,
+    text: String,
+}
+
+fn feed_reason(reason: &FeedReason) -> FeedReasonShape {
+    let (kind, id) = match reason.because {
+        Reason::Person(user) => ("user", user.id()),
+        Reason::Board(board) => ("board", board.id()),
+        Reason::Topic(topic) => ("interest", topic.id()),
+    };
+    let signal = reason.signal.map(|signal| match signal {
+        Signal::Follow => "follow",
+        Signal::Owner => "user_affinity",
+        Signal::Board => "board_affinity",
+        Signal::Popularity => "popularity",
+    });
+    FeedReasonShape { kind, id, name: reason.name.clone(), signal, text: why(reason) }
 }
 
 #[derive(Debug, Serialize)]
@@ -182,6 +213,7 @@ pub fn pin(view: &PinView, board_owner: &Stored<User>, parent: Option<PinId>, vi
         is_standard: true,
         has_been_promoted: false,
         pin_metrics: None,
+        feed_reason: view.reason.as_ref().map(feed_reason),
     }
 }
 

@@ -5,6 +5,7 @@ use app::{Page, PinView};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
+use model::object::HomeOrder;
 use serde::Deserialize;
 
 use super::explore::without_feeds;
@@ -42,12 +43,20 @@ async fn home(State(web): State<Web>, context: Context, Query(query): Query<List
         return landing(&web, &context, &query).await;
     }
     let found = web.app.home(&context.viewer, &query.request()).await.told(&web, &context)?;
+    let order = context.viewer.user.as_ref().map(|user| user.data.settings.home_order).unwrap_or_default();
+    // The first page of a ranked feed begins with what was ranked, unless there was nobody to keep what is shown.
+    let is_by_time = found.items.first().and_then(|view| view.reason.as_ref()).is_some_and(|reason| reason.signal.is_none());
+    let unranked = order == HomeOrder::Best && query.bookmark.is_none() && is_by_time;
     let cards = pin_cards(&web, &context, found, false, |bookmark| format!("/?bookmark={bookmark}")).await.told(&web, &context)?;
     if context.wants("cards") {
         return Ok(html(&cards));
     }
     let suggestions = if cards.is_empty() { suggestions(&web, &context).await.told(&web, &context)? } else { Suggestions::default() };
-    let view = Home { page: frame(&web, &context, "Home", Nav::Home).await, cards, suggestions };
+    let mut frame = frame(&web, &context, "Home", Nav::Home).await;
+    if unranked {
+        frame.notices.push("Best first is away for a moment. Here is your feed, newest first.".into());
+    }
+    let view = Home { page: frame, order, cards, suggestions };
     Ok(page(&context, &view))
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use model::object::{Theme, UserSettings};
+use model::object::{HomeOrder, Theme, UserSettings};
 use model::{Assoc, SessionId};
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ use super::form::{Form, Multipart};
 use crate::context::{Context, FlashNote};
 use crate::limits::Category;
 use crate::present;
-use crate::respond::{Answer, Told, frame, page, redirect_with, refused};
+use crate::respond::{Answer, Told, done, frame, page, redirect_with, refused};
 use crate::server::Web;
 use crate::view::FormErrors;
 use crate::view::page::{Nav, Page};
@@ -31,6 +31,7 @@ pub fn router() -> Router<Web> {
     Router::new()
         .route("/settings", get(profile_page).post(profile))
         .route("/settings/preferences", get(preferences_page).post(preferences))
+        .route("/settings/home-order", post(home_order))
         .route("/settings/sessions", get(sessions_page))
         .route("/settings/sessions/revoke-others", post(revoke_others))
         .route("/settings/sessions/{id}/revoke", post(revoke_session))
@@ -139,6 +140,7 @@ async fn preferences_page(State(web): State<Web>, context: Context) -> Answer {
         infinite_scroll: settings.infinite_scroll,
         mail_notifications: settings.mail_notifications,
         discoverable: settings.discoverable,
+        home_order: settings.home_order,
     };
     Ok(page(&context, &view))
 }
@@ -151,6 +153,7 @@ struct PreferencesForm {
     infinite_scroll: String,
     mail_notifications: String,
     discoverable: String,
+    home_order: String,
 }
 
 impl PreferencesForm {
@@ -166,7 +169,17 @@ impl PreferencesForm {
             infinite_scroll: self.infinite_scroll == "true",
             mail_notifications: self.mail_notifications == "true",
             discoverable: self.discoverable == "true",
+            home_order: read_home_order(&self.home_order)?,
         })
+    }
+}
+
+/// Reads the order of a home feed; without a word it is newest-first.
+fn read_home_order(text: &str) -> app::Result<HomeOrder> {
+    match text {
+        "" => Ok(HomeOrder::Newest),
+        text => HomeOrder::parse(text)
+            .ok_or_else(|| Error::invalid("home_order", format!("'{text}' is no order of a home feed. Choose newest or best."))),
     }
 }
 
@@ -178,6 +191,24 @@ async fn preferences(State(web): State<Web>, context: Context, Form(form): Form<
     };
     written.await.told(&web, &context)?;
     Ok(changed(&context, "/settings/preferences", "Your preferences are kept."))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct HomeOrderForm {
+    home_order: String,
+}
+
+/// Changes the order of the home feed from the feed itself, and shows it.
+async fn home_order(State(web): State<Web>, context: Context, Form(form): Form<HomeOrderForm>) -> Answer {
+    let written = async {
+        context.viewer.require()?;
+        web.limit(&context, Category::Write)?;
+        let edit = ProfileEdit { home_order: Some(read_home_order(&form.home_order)?), ..ProfileEdit::default() };
+        web.app.edit_profile(&context.viewer, edit).await
+    };
+    written.await.told(&web, &context)?;
+    Ok(done(&context, "/"))
 }
 
 /// Names the browser and the system of a session, as far as its user agent tells.
@@ -275,6 +306,10 @@ mod tests {
         let form = PreferencesForm { theme: "dark".into(), discoverable: "true".into(), ..PreferencesForm::default() };
         let settings = form.read().unwrap();
         assert_eq!((settings.theme, settings.infinite_scroll, settings.discoverable), (Theme::Dark, false, true));
+        assert_eq!(settings.home_order, HomeOrder::Newest);
+        let best = PreferencesForm { home_order: "best".into(), ..PreferencesForm::default() };
+        assert_eq!(best.read().unwrap().home_order, HomeOrder::Best);
         assert!(PreferencesForm { theme: "pink".into(), ..PreferencesForm::default() }.read().is_err());
+        assert!(PreferencesForm { home_order: "worst".into(), ..PreferencesForm::default() }.read().is_err());
     }
 }

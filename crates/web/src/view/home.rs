@@ -1,15 +1,18 @@
 //! The home feed, and what the home page is to people who are new or not logged in.
 
 use askama::Template;
+use model::object::HomeOrder;
 
 use super::card::{BoardCard, Cards, PersonCard, TopicTile};
 use super::page::Page;
 use super::ui;
 
+/// POST /settings/home-order: home_order.
 #[derive(Clone, Debug, Template)]
 #[template(path = "home.html")]
 pub struct Home {
     pub page: Page,
+    pub order: HomeOrder,
     pub cards: Cards,
     /// Shown when the feed is empty: whom and what to follow.
     pub suggestions: Suggestions,

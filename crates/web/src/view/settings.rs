@@ -1,7 +1,7 @@
 //! Settings: profile, account, sessions, API tokens, preferences, blocked and muted people, leaving.
 
 use askama::Template;
-use model::object::{Scope, Theme};
+use model::object::{HomeOrder, Scope, Theme};
 use model::{SessionId, TokenId};
 
 use super::form::{self, FormErrors};
@@ -43,7 +43,7 @@ pub struct SettingsAccount {
     pub errors: FormErrors,
 }
 
-/// POST /settings/preferences: theme, infinite_scroll, mail_notifications, discoverable.
+/// POST /settings/preferences: theme, home_order, infinite_scroll, mail_notifications, discoverable.
 #[derive(Clone, Debug, Template)]
 #[template(path = "settings/preferences.html")]
 pub struct SettingsPreferences {
@@ -52,6 +52,7 @@ pub struct SettingsPreferences {
     pub infinite_scroll: bool,
     pub mail_notifications: bool,
     pub discoverable: bool,
+    pub home_order: HomeOrder,
 }
 
 /// POST /settings/sessions/{id}/revoke, /settings/sessions/revoke-others.

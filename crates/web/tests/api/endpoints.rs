@@ -156,6 +156,17 @@ async fn what_v5_lacks() {
     bob.post("/user_account/following/ada", json!({})).await.with(200);
     site.settle().await;
     assert_eq!(bob.ids("/home/feed").await, [beside.clone(), pin.clone()]);
+    let newest = bob.get("/home/feed?order=newest").await.with(200);
+    let reason = &newest["items"][0]["feed_reason"];
+    assert_eq!((&reason["type"], &reason["signal"]), (&json!("user"), &Value::Null), "{reason}");
+    let best = bob.get("/home/feed?order=best&page_size=1").await.with(200);
+    let reason = &best["items"][0]["feed_reason"];
+    assert_eq!((&reason["signal"], &reason["text"]), (&json!("follow"), &json!(format!("Because you follow {}", text(&reason["name"])))));
+    let next = bob.get(&format!("/home/feed?page_size=1&bookmark={}", text(&best["bookmark"]))).await.with(200);
+    assert_ne!(next["items"][0]["id"], best["items"][0]["id"], "a bookmark keeps its order");
+    assert_eq!(next["bookmark"], Value::Null);
+    assert_eq!(bob.get("/home/feed?order=worst").await.with(400)["code"], 1);
+    assert_eq!(bob.get(&format!("/pins/{pin}")).await.with(200)["feed_reason"], Value::Null);
     let related = bob.get(&format!("/pins/{pin}/related")).await.with(200);
     assert_eq!((related["items"][0]["id"].as_str(), &related["bookmark"]), (Some(beside.as_str()), &Value::Null));
 

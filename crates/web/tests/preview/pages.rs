@@ -2,7 +2,7 @@
 
 use model::Invalid;
 use model::legal::TakedownReason;
-use model::object::{BoardOrder, Privacy, Role, Scope, Theme};
+use model::object::{BoardOrder, HomeOrder, Privacy, Role, Scope, Theme};
 use web::view::FormErrors;
 use web::view::auth::{Forgot, LogIn, Reset, SignUp};
 use web::view::board::{BoardHeader, BoardPage, BoardRights, Organise, OrganisePin, SectionRef, SectionTile};
@@ -28,8 +28,9 @@ use web::view::settings::{
 use web::view::trash::{Trash, TrashedPin};
 
 use crate::samples::{
-    board_id, board_ref, boards, boards_of_others, cards, cards_on_board, choices, comments, page, people, person, picker, picture,
-    pin_as_id, pin_detail, pin_id, section_id, session_id, stranger, takedown_id, time, token_id, topics, viewer, with_messages,
+    board_id, board_ref, boards, boards_of_others, cards, cards_on_board, cards_with_reasons, choices, comments, page, people, person,
+    picker, picture, pin_as_id, pin_detail, pin_id, section_id, session_id, stranger, takedown_id, time, token_id, topics, viewer,
+    with_messages,
 };
 use crate::{Rendered, fragment, shown};
 
@@ -59,12 +60,14 @@ fn wrong(field: &'static str, message: &str) -> FormErrors {
 fn front(all: &mut Vec<Rendered>) {
     let nobody = || stranger("Log in", Nav::Elsewhere);
     all.push(shown("landing", Landing { page: stranger("", Nav::Home), about: String::new(), cards: cards(25) }));
-    all.push(shown("home", Home { page: with_messages(page("", Nav::Home)), cards: cards(25), suggestions: Suggestions::default() }));
+    let home = |page, order, cards, suggestions| Home { page, order, cards, suggestions };
+    all.push(shown("home", home(with_messages(page("", Nav::Home)), HomeOrder::Newest, cards(25), Suggestions::default())));
+    all.push(shown("home_best_first", home(page("", Nav::Home), HomeOrder::Best, cards_with_reasons(25), Suggestions::default())));
     let suggestions = Suggestions { people: people(4), topics: topics(5), boards: boards_of_others(4) };
-    all.push(shown("home_empty", Home { page: page("", Nav::Home), cards: Cards::default(), suggestions }));
+    all.push(shown("home_empty", home(page("", Nav::Home), HomeOrder::Newest, Cards::default(), suggestions)));
     let mut dark = page("", Nav::Home);
     dark.viewer = Some(viewer(Theme::Dark));
-    all.push(shown("home_dark_chosen", Home { page: dark, cards: cards(25), suggestions: Suggestions::default() }));
+    all.push(shown("home_dark_chosen", home(dark, HomeOrder::Best, cards_with_reasons(25), Suggestions::default())));
     let sign_up =
         SignUp { page: nobody(), username: String::new(), email: String::new(), errors: FormErrors::none(), first: true, closed: false };
     let mut refused = sign_up.clone();
@@ -483,8 +486,14 @@ fn settings(all: &mut Vec<Rendered>) {
     all.push(shown("settings_profile", profile));
     let errors = wrong("current_password", "This is not your password.");
     all.push(shown("settings_account", SettingsAccount { page: frame(), username: "ada".into(), email: "ada@example.org".into(), errors }));
-    let preferences =
-        SettingsPreferences { page: frame(), theme: Theme::Dark, infinite_scroll: true, mail_notifications: false, discoverable: true };
+    let preferences = SettingsPreferences {
+        page: frame(),
+        theme: Theme::Dark,
+        infinite_scroll: true,
+        mail_notifications: false,
+        discoverable: true,
+        home_order: HomeOrder::Best,
+    };
     all.push(shown("settings_preferences", preferences));
     let sessions = ["Firefox on Linux", "Chrome on Android"].iter().enumerate();
     let sessions = sessions.map(|(at, device)| SessionRow {

@@ -135,6 +135,16 @@ pub fn cards(count: usize) -> Cards {
     Cards { pins: (0..count).map(pin_card).collect(), next_url: Some("/?bookmark=MTIz".into()) }
 }
 
+/// Cards of a best-first feed: each says why it is there.
+pub fn cards_with_reasons(count: usize) -> Cards {
+    let mut cards = cards(count);
+    for (at, pin) in cards.pins.iter_mut().enumerate() {
+        let whys = ["Because you follow Garden & field", "Popular, and you follow #botany", "Because you often like or save what Ada pins"];
+        pin.why = Some(whys[at % whys.len()].into());
+    }
+    cards
+}
+
 pub fn cards_on_board(count: usize) -> Cards {
     let mut cards = cards(count);
     for pin in &mut cards.pins {
