@@ -14,8 +14,10 @@ pub struct ReplicaState {
     pub sees_primary: bool,
     /// It applies what it got.
     pub applies: bool,
-    /// `HOST:PORT` of the primary that it follows.
+    /// `HOST:PORT` of the primary that it follows, by which others may not know it.
     pub primary: String,
+    /// The number of the server that it was last connected to; 0 when it never was.
+    pub primary_id: u64,
     /// The last error of either, for people.
     pub error: String,
     /// Everything that it got has been applied.
@@ -41,12 +43,19 @@ impl Replication<'_> {
             sees_primary: text(columns.io) == "Yes",
             applies: text(columns.sql) == "Yes",
             primary: format!("{}:{}", text(columns.host), text(columns.port)),
+            primary_id: text(columns.server_id).parse().unwrap_or(0),
             // The second for a primary that died in the middle of a transaction: its rest never comes, and it was acknowledged to nobody.
             has_caught_up: (text(columns.read_file) == text(columns.applied_file)
                 && text(columns.read_position) == text(columns.applied_position))
                 || text(columns.sql_state).contains("read all relay log"),
             error,
         }))
+    }
+
+    /// Returns the server's own number.
+    pub async fn server_id(&self) -> Result<u64> {
+        let sets = self.0.query("SELECT @@server_id").await?;
+        crate::first(&sets).ok_or_else(|| Error::Corrupt("The server does not say its number.".to_owned()))?.u64(0)
     }
 
     /// Returns everything that the server has applied, in its own words.
@@ -138,6 +147,7 @@ struct Columns {
     sql: &'static str,
     host: &'static str,
     port: &'static str,
+    server_id: &'static str,
     io_error: &'static str,
     sql_error: &'static str,
     sql_state: &'static str,
@@ -152,6 +162,7 @@ const MARIADB_COLUMNS: Columns = Columns {
     sql: "Slave_SQL_Running",
     host: "Master_Host",
     port: "Master_Port",
+    server_id: "Master_Server_Id",
     io_error: "Last_IO_Error",
     sql_error: "Last_SQL_Error",
     sql_state: "Slave_SQL_Running_State",
@@ -166,6 +177,7 @@ const MYSQL_COLUMNS: Columns = Columns {
     sql: "Replica_SQL_Running",
     host: "Source_Host",
     port: "Source_Port",
+    server_id: "Source_Server_Id",
     io_error: "Last_IO_Error",
     sql_error: "Last_SQL_Error",
     sql_state: "Replica_SQL_Running_State",

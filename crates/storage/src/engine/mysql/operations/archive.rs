@@ -102,7 +102,7 @@ impl Operator {
     /// are kept on all shards already nothing changes.
     pub async fn keep_changes(&self, keep: bool, dry_run: bool) -> Result<i64> {
         let map = self.map().await?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let (mut sinces, mut now_ms) = (Vec::new(), 0);
         for entry in &map.servers {
             let sql = format!(

@@ -63,7 +63,7 @@ impl Operator {
         let map = self.map().await?;
         let entry = entry(&map, name)?.clone();
         let alive = self.answers(&entry.primary).await;
-        let _lock = self.lock(&map, (!alive).then_some(name)).await?;
+        let _lock = if alive { self.lock(&map).await? } else { self.lock_without(&map, name).await? };
         let map = if alive { self.settle(map, options.dry_run).await? } else { map };
         if options.keep {
             return self.keep(&map, &entry, options.dry_run).await;
@@ -75,7 +75,7 @@ impl Operator {
         }
         match (alive, options.planned) {
             (true, true) => self.hand_over(&map, &entry, options).await,
-            (true, false) if self.is_unfinished(&map).await => self.finish(&map, &entry).await,
+            (true, false) if self.is_unfinished(&map, &entry).await? => self.finish(&map, &entry, options.dry_run).await,
             (true, false) => Err(Error::Conflict(format!(
                 "Server {name} answers at {}: it is alive. To change primaries all the same, without losing a write: --planned.",
                 entry.primary
@@ -87,7 +87,7 @@ impl Operator {
         }
     }
 
-    async fn answers(&self, address: &str) -> bool {
+    pub(super) async fn answers(&self, address: &str) -> bool {
         let Ok(server) = self.server(address) else { return false };
         for _ in 0..LOOKS {
             if server.query_within("SELECT 1", LOOK_TIME).await.is_ok() {
@@ -200,8 +200,7 @@ impl Operator {
                 let server = self.server(address)?;
                 // A former primary waits for nobody any more.
                 let _ = Replication(&server).set_semi_sync(false).await;
-                let state = Replication(&server).state().await?;
-                if state.is_none_or(|state| state.primary != format!("{}:{}", primary.host, primary.port)) {
+                if !follows(&server, &promoted).await? {
                     Replication(&server).follow(&primary.host, primary.port, self.replication.as_ref()).await?;
                 }
                 Ok::<_, Error>(())
@@ -294,28 +293,45 @@ impl Operator {
         Ok(report)
     }
 
-    /// Tells whether an earlier failover was killed before everybody knew: the file or a server has an older map.
-    async fn is_unfinished(&self, map: &ShardMap) -> bool {
-        super::read_map(&self.file).map_or(true, |kept| kept.epoch < map.epoch)
+    /// Tells whether an earlier failover was killed before everybody knew, or a replica was away then: the file or a server has an older
+    /// map, or a replica that answers follows somebody else.
+    async fn is_unfinished(&self, map: &ShardMap, entry: &ServerEntry) -> Result<bool> {
+        if super::read_map(&self.file).map_or(true, |kept| kept.epoch < map.epoch) {
+            return Ok(true);
+        }
+        for (_, server) in self.answering(entry).await? {
+            if !follows(&server, &self.server(&entry.primary)?).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    async fn finish(&self, map: &ShardMap, entry: &ServerEntry) -> Result<FailoverReport> {
+    async fn finish(&self, map: &ShardMap, entry: &ServerEntry, dry_run: bool) -> Result<FailoverReport> {
         let mut report = FailoverReport { epoch: map.epoch, ..FailoverReport::default() };
         report.steps.push("an interrupted failover is brought to its end".to_owned());
-        self.publish(map).await?;
-        self.repoint(map, &entry.name, &mut report).await?;
+        if !dry_run {
+            self.publish(map).await?;
+            self.repoint(map, &entry.name, &mut report).await?;
+        }
         Ok(report)
     }
 
-    /// Names the replicas that answer.
-    async fn reachable(&self, entry: &ServerEntry) -> Result<Vec<(String, Server)>> {
-        let mut reachable = Vec::new();
+    /// Names the replicas that answer, if any.
+    pub(super) async fn answering(&self, entry: &ServerEntry) -> Result<Vec<(String, Server)>> {
+        let mut answering = Vec::new();
         for address in &entry.replicas {
             let server = self.server(address)?;
             if server.query_within("SELECT 1", LOOK_TIME).await.is_ok() {
-                reachable.push((address.clone(), server));
+                answering.push((address.clone(), server));
             }
         }
+        Ok(answering)
+    }
+
+    /// Names the replicas that answer; refuses when none does.
+    async fn reachable(&self, entry: &ServerEntry) -> Result<Vec<(String, Server)>> {
+        let reachable = self.answering(entry).await?;
         if reachable.is_empty() {
             return Err(Error::Unavailable(format!("No replica of {} answers; there is nobody to promote.", entry.name)));
         }
@@ -368,6 +384,14 @@ impl Operator {
             entry.name
         )))
     }
+}
+
+/// Tells whether a replica follows this primary, by whatever address.
+async fn follows(replica: &Server, primary: &Server) -> Result<bool> {
+    let Some(state) = Replication(replica).state().await? else { return Ok(false) };
+    let address = primary.address();
+    Ok(state.primary == format!("{}:{}", address.host, address.port)
+        || (state.sees_primary && state.primary_id == Replication(primary).server_id().await?))
 }
 
 /// Refuses when the last commits may be on the dead primary alone.

@@ -107,7 +107,7 @@ impl Operator {
         let url = self.url()?;
         let (map, mut report) = (self.map().await?, MigrateReport { url: url.clone(), ..MigrateReport::default() });
         let migration = planned(before, url)?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let target = Target::open(self, &map, &migration.token)?;
         if migration.state == State::Moved {
             if !options.dry_run {
@@ -168,7 +168,7 @@ impl Operator {
         }
         let removed = async {
             let map = self.map().await?;
-            let _lock = self.lock(&map, None).await?;
+            let _lock = self.lock(&map).await?;
             Target::open(self, &map, &migration.token)?.give_back().await
         };
         removed.await.map_err(|error| {

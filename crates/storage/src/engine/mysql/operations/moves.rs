@@ -84,7 +84,7 @@ impl Operator {
         }
         let map = self.map().await?;
         entry(&map, to)?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let mut map = self.settle(map, dry_run).await?;
         let mut report = MoveReport::default();
         // What an interrupted move left on its old server goes now.
@@ -136,7 +136,7 @@ impl Operator {
     /// Takes back a move that was not decided: its shards are their old server's alone again.
     pub async fn abort_move(&self, first: u16, last: u16) -> Result<MoveReport> {
         let map = self.map().await?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let map = self.settle(map, false).await?;
         let mut report = MoveReport::default();
         for target in &map.servers {

@@ -90,7 +90,7 @@ impl Operator {
             )));
         }
         let map = self.map().await?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let mut servers = BTreeMap::new();
         for range in map.ranges.iter().filter(|range| range.last >= first && range.first <= last) {
             servers.insert(range.server.clone(), self.server(&entry(&map, &range.server)?.primary)?);
@@ -121,7 +121,7 @@ impl Operator {
     /// Takes an interrupted restore back: its shards are empty and in service again. Returns how many there were.
     pub async fn abort_restore(&self) -> Result<u64> {
         let map = self.map().await?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let mut count = 0;
         for entry in &map.servers {
             let server = self.server(&entry.primary)?;

@@ -11,7 +11,10 @@ use crate::shard_map::{ServerEntry, ShardMap};
 impl Operator {
     /// Brings decided moves to their end and publishes the map that has them. Under the fleet's lock.
     pub(super) async fn settle(&self, map: ShardMap, dry_run: bool) -> Result<ShardMap> {
-        let decided = self.decided(&map, &map.servers.iter().collect::<Vec<_>>()).await?;
+        let mut decided = Vec::new();
+        for entry in &map.servers {
+            decided.extend(decided_moves(&self.server(&entry.primary)?, &map).await?);
+        }
         let Some(settled) = map.with_decided(&decided) else { return Ok(map) };
         if dry_run {
             return Ok(settled);
@@ -25,23 +28,26 @@ impl Operator {
     }
 
     /// Returns the map with what decided moves brought to or took from a server that is being replaced, as the replica knows it that
-    /// takes its place.
+    /// takes its place. Other servers may be dead as well: what they decided their replicas know, and what is to arrive on them does so
+    /// when they are replaced.
     pub(super) async fn settled_without(&self, map: &ShardMap, dead: &ServerEntry, promoted: &Server) -> Result<ShardMap> {
-        let others: Vec<&ServerEntry> = map.servers.iter().filter(|other| other.name != dead.name).collect();
-        let mut decided = self.decided(map, &others).await?;
-        decided.extend(decided_moves(promoted, map).await?);
+        let (mut decided, mut away) = (decided_moves(promoted, map).await?, Vec::new());
+        for other in map.servers.iter().filter(|other| other.name != dead.name) {
+            if self.answers(&other.primary).await {
+                decided.extend(decided_moves(&self.server(&other.primary)?, map).await?);
+                continue;
+            }
+            away.push(other.name.as_str());
+            for (_, replica) in self.answering(other).await? {
+                decided.extend(decided_moves(&replica, map).await?);
+            }
+        }
+        decided.sort_unstable();
+        decided.dedup();
         let Some(settled) = map.with_decided(&decided) else { return Ok(map.clone()) };
-        for (shard, to, epoch) in decided.iter().filter(|(_, to, _)| *to != dead.name) {
+        for (shard, to, epoch) in decided.iter().filter(|(_, to, _)| *to != dead.name && !away.contains(&to.as_str())) {
             arrive(&self.server(&entry(map, to)?.primary)?, *shard, *epoch).await?;
         }
         Ok(settled)
-    }
-
-    async fn decided(&self, map: &ShardMap, servers: &[&ServerEntry]) -> Result<Vec<(u16, String, u64)>> {
-        let mut decided = Vec::new();
-        for server in servers {
-            decided.extend(decided_moves(&self.server(&server.primary)?, map).await?);
-        }
-        Ok(decided)
     }
 }

@@ -28,7 +28,7 @@ impl Operator {
     /// Compares everything, and returns what differs. With `repair`, holds the fleet's lock, so that no move is under way meanwhile.
     pub async fn verify(&self, options: &VerifyOptions) -> Result<VerifyReport> {
         let map = self.map().await?;
-        let _lock = if options.repair { Some(self.lock(&map, None).await?) } else { None };
+        let _lock = if options.repair { Some(self.lock(&map).await?) } else { None };
         let engine = MysqlEngine::start(map.clone(), self.site.clone(), None)?;
         let storage = Storage::with_engine(Arc::new(engine), SystemClock::shared());
         let verified = storage.verify(options, &*self.progress).await;

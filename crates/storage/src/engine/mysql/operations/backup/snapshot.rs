@@ -35,7 +35,7 @@ impl Operator {
     /// Opens a snapshot on every server that has shards of the range, while no shard changes hands.
     pub(super) async fn snapshots(&self, wish: &BackupWish) -> Result<(ShardMap, Vec<Snapshot>)> {
         let map = self.map().await?;
-        let _lock = self.lock(&map, None).await?;
+        let _lock = self.lock(&map).await?;
         let has_some = |entry: &&ServerEntry| map.ranges_of(&entry.name).any(|range| range.last >= wish.first && range.first <= wish.last);
         let opening = map.servers.iter().filter(has_some).map(|entry| self.snapshot(entry, wish));
         let snapshots = try_join_all(opening).await?;

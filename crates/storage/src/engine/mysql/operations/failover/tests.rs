@@ -246,3 +246,114 @@ async fn a_primary_that_was_restarted_is_opened_only_after_its_replicas_were_ask
     pair.replica.restart().expect("a restart");
     until("the lease", || async { storage.write(write_pin(2)).await.is_ok() }).await;
 }
+
+fn at(server: &Server) -> String {
+    format!("{}/corkboard", server.address())
+}
+
+fn follows(replica: &Server, primary: &Server) -> bool {
+    replica.replication().is_ok_and(|state| {
+        state.get("Master_Port") == Some(&primary.port().to_string())
+            && state.get("Slave_IO_Running").is_some_and(|running| running == "Yes")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_one_takes_over_and_the_other_follows_it_later_if_it_was_away() {
+    if !mariadb::is_available("of_two_replicas") {
+        return;
+    }
+    let primary = Server::start(Options { semi_sync: SEMI_SYNC, ..Options::default() }).expect("a primary");
+    let second = Server::replica_of(&primary, Options::replica(2)).expect("a replica");
+    let third = Server::replica_of(&primary, Options::replica(3)).expect("a replica");
+    let to_third = Proxy::start(third.socket_address()).expect("a way");
+    let folder = tempfile::tempdir().expect("a folder");
+    let login = Credentials { user: REPLICATION.user.to_owned(), password: REPLICATION.password.to_owned() };
+    let operator = operator(folder.path().join("shards.json")).with_replication(login);
+    let entry = ServerEntry {
+        name: "a".to_owned(),
+        number: 1,
+        primary: at(&primary),
+        replicas: vec![at(&second), format!("{}/corkboard", to_third.address())],
+        disk_gib: None,
+    };
+    operator.init(vec![entry], false).await.expect("tables");
+    let engine = MysqlEngine::open(&folder.path().join("shards.json"), site()).await.expect("an engine");
+    let storage = Storage::with_engine(Arc::new(engine), runtime::SystemClock::shared());
+    storage.write(write_pin(1)).await.expect("a write");
+    for replica in [&second, &third] {
+        replica.wait_until_caught_up(&primary).expect("a replica that has everything");
+    }
+
+    // Planned, to the one that is named; the other two follow it.
+    let planned = FailoverOptions { planned: true, to: Some(at(&second)), ..FailoverOptions::default() };
+    let report = operator.failover("a", &planned).await.expect("a change of primaries");
+    assert_eq!(report.promoted, Some(at(&second)));
+    storage.write(write_pin(2)).await.expect("a write on the second");
+    until("both follow the second", || async { follows(&third, &second) && follows(&primary, &second) }).await;
+
+    // The third is away while the first takes over again, and so is not told whom to follow.
+    to_third.cut_off(Cut::Refuse);
+    let planned = FailoverOptions { planned: true, ..FailoverOptions::default() };
+    let report = operator.failover("a", &planned).await.expect("a change of primaries");
+    assert_eq!(report.promoted, Some(at(&primary)));
+    assert!(report.steps.iter().any(|step| step.contains("does not follow it yet")), "{report:?}");
+    to_third.reconnect();
+    let again = operator.failover("a", &FailoverOptions::default()).await.expect("brought to its end");
+    assert!(again.steps[0].contains("interrupted"), "{again:?}");
+    until("the third follows the first", || async { follows(&third, &primary) }).await;
+    let alive = operator.failover("a", &FailoverOptions::default()).await.expect_err("nothing is left to do");
+    assert!(alive.to_string().contains("it is alive"), "{alive}");
+    storage.write(write_pin(3)).await.expect("a write");
+    until("the third has everything", || async {
+        third.admin().value("SELECT COUNT(*) FROM corkboard.pins").is_ok_and(|count| count == "3")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_primaries_that_died_together_are_replaced_one_after_the_other() {
+    if !mariadb::is_available("two_primaries") {
+        return;
+    }
+    let start =
+        |id| Server::start(Options { semi_sync: SEMI_SYNC, server_id: id, gtid_domain: id, ..Options::default() }).expect("a primary");
+    let mut primaries = [start(1), start(2)];
+    let replicas = [(11, 1), (12, 2)].map(|(id, domain)| {
+        let options = Options { gtid_domain: domain, ..Options::replica(id) };
+        Server::replica_of(&primaries[domain as usize - 1], options).expect("a replica")
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let operator = operator(folder.path().join("shards.json"));
+    let entry = |name: &str, number: u16| ServerEntry {
+        name: name.to_owned(),
+        number,
+        primary: at(&primaries[usize::from(number) - 1]),
+        replicas: vec![at(&replicas[usize::from(number) - 1])],
+        disk_gib: None,
+    };
+    operator.init(vec![entry("a", 1), entry("b", 2)], false).await.expect("tables");
+    let engine = MysqlEngine::open(&folder.path().join("shards.json"), site()).await.expect("an engine");
+    let storage = Storage::with_engine(Arc::new(engine), runtime::SystemClock::shared());
+    let (low, high) = (Shard(7), Shard(4_000));
+    let write = |shard: Shard, local: u64| batch(shard, |b| b.create(PinId::new(shard, local), &a_pin("kept")));
+    for shard in [low, high] {
+        storage.write(write(shard, 1)).await.expect("a write");
+    }
+    for replica in &replicas {
+        until("the lease", || async { replica.admin().value("SELECT semi_sync FROM corkboard.lease").is_ok_and(|value| value == "1") })
+            .await;
+    }
+    primaries.iter_mut().for_each(Server::kill9);
+    for (name, replica) in [("a", &replicas[0]), ("b", &replicas[1])] {
+        let report = operator.failover(name, &FailoverOptions::default()).await.expect("a failover");
+        assert_eq!(report.promoted, Some(at(replica)));
+    }
+    for shard in [low, high] {
+        until("a write", || async {
+            storage.write(write(shard, 2)).await.is_ok() || storage.get::<Pin>(PinId::new(shard, 2)).await.is_ok_and(|pin| pin.is_some())
+        })
+        .await;
+        assert!(storage.get::<Pin>(PinId::new(shard, 1)).await.expect("a read").is_some());
+    }
+}

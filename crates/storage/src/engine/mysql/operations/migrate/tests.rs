@@ -298,7 +298,7 @@ async fn what_can_not_be_migrated_is_said() {
     let missing = leaving.folder.path().join("other.db");
     let error = leaving.operator.migrate(&missing, MigrateOptions::default()).await.expect_err("no file");
     assert!(error.to_string().contains("no embedded site") && !missing.exists(), "{error}");
-    let held = leaving.operator.lock(&leaving.fleet.map, None).await.expect("the lock");
+    let held = leaving.operator.lock(&leaving.fleet.map).await.expect("the lock");
     refused(&leaving.operator, "Another storage operation").await;
     drop(held);
     // A migration that was begun goes to one fleet.

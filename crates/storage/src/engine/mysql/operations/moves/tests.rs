@@ -250,7 +250,7 @@ async fn what_can_not_be_moved_is_said() {
         let error = moving.operator.move_shards(first, last, to, false, None).await.expect_err("refused");
         assert!(error.to_string().contains(wanted), "{error} should say {wanted}");
     }
-    let _held = moving.operator.lock(&moving.fleet.map, None).await.expect("the lock");
+    let _held = moving.operator.lock(&moving.fleet.map).await.expect("the lock");
     let error = moving.operator.move_shards(0, 1, "db2", false, None).await.expect_err("locked");
     assert!(error.to_string().contains("Another storage operation"), "{error}");
 }
