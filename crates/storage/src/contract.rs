@@ -58,6 +58,7 @@ contract!(
     objects::what_was_written_survives_a_reopening,
     objects::concurrent_writers_share_commits,
     objects::of_concurrent_updates_one_wins,
+    objects::of_many_that_create_those_whose_id_is_taken_fail_alone,
     objects::of_a_hold_and_a_purge_one_comes_first,
     edges::mapping_is_idempotent_and_counted,
     edges::ranges_are_ordered_and_go_on_where_they_stopped,

@@ -213,6 +213,35 @@ pub(super) async fn of_concurrent_updates_one_wins(place: Place) {
     assert_eq!(storage.get::<Pin>(id).await.expect("a read").expect("a pin").version, 2);
 }
 
+/// They are written together, and an engine that takes ids to be new must find out which ones are not.
+pub(super) async fn of_many_that_create_those_whose_id_is_taken_fail_alone(place: Place) {
+    let storage = place.open();
+    for local in [3, 7] {
+        storage.write(batch(SHARD, |b| b.create(pin(local), &a_pin("first")))).await.expect("a write");
+    }
+    storage.write(batch(SHARD, |b| b.delete(pin(7)))).await.expect("a write");
+    let create = |local: u64| storage.write(batch(SHARD, |b| b.create(pin(local), &a_pin("second"))));
+    for (local, result) in (1..=10).zip(join_all((1..=10).map(create)).await) {
+        match local {
+            3 | 7 => assert!(matches!(&result, Err(Error::Conflict(message)) if message.contains("exists already")), "{result:?}"),
+            _ => assert_eq!(result.expect("a write").versions, [(pin(local).into(), 1)]),
+        }
+    }
+    // Created and looked at in one batch, and twice in one.
+    let purge = batch(SHARD, |b| b.create(pin(3), &a_pin("third")).purge(pin(3)));
+    assert!(matches!(storage.write(purge).await, Err(Error::Conflict(_))));
+    let twice = batch(SHARD, |b| b.create(pin(11), &a_pin("a")).create(pin(11), &a_pin("b")));
+    assert!(matches!(storage.write(twice).await, Err(Error::Conflict(_))));
+    let updated = batch(SHARD, |b| b.create(pin(12), &a_pin("a")).update(pin(12), 1, &a_pin("b")));
+    assert_eq!(storage.write(updated).await.expect("a write").versions, [(pin(12).into(), 1), (pin(12).into(), 2)]);
+    let title = async |local: u64| storage.get::<Pin>(pin(local)).await.expect("a read").map(|pin| (pin.data.title.clone(), pin.active));
+    let wanted =
+        [(3, Some(("first", true))), (7, Some(("first", false))), (8, Some(("second", true))), (11, None), (12, Some(("b", true)))];
+    for (local, wanted) in wanted {
+        assert_eq!(title(local).await, wanted.map(|(title, active)| (title.to_owned(), active)), "pin {local}");
+    }
+}
+
 /// What legal holds rest on: a condition on an edge that is not there yet must shut out whoever adds it at the same moment.
 pub(super) async fn of_a_hold_and_a_purge_one_comes_first(place: Place) {
     let (storage, other) = (place.open(), place.open());

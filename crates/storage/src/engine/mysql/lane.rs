@@ -31,7 +31,7 @@ use crate::metrics as names;
 use crate::row::Commit;
 
 /// Attempts at a group that met a deadlock or a lock that was held too long.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 4;
 /// What is to be written.
 #[derive(Clone)]
 pub(super) enum Work {
@@ -112,12 +112,16 @@ impl Lane {
 
     async fn run_group(&self, group: Vec<Request>) {
         let started = Instant::now();
-        let mut answers = Vec::new();
+        let (mut answers, mut looks_at_all) = (Vec::new(), false);
         for attempt in 1..=ATTEMPTS {
-            answers = match self.attempt(&group).await {
+            answers = match self.attempt(&group, looks_at_all).await {
                 Ok(answers) => answers,
+                Err(Failure::Exists(_)) if !looks_at_all => {
+                    looks_at_all = true;
+                    continue;
+                }
                 Err(Failure::Again(_)) if attempt < ATTEMPTS => continue,
-                Err(Failure::Again(turned) | Failure::Ended(turned)) => vec![Err(turned); group.len()],
+                Err(Failure::Exists(turned) | Failure::Again(turned) | Failure::Ended(turned)) => vec![Err(turned); group.len()],
             };
             break;
         }
@@ -129,12 +133,12 @@ impl Lane {
         }
     }
 
-    async fn attempt(&self, group: &[Request]) -> std::result::Result<Vec<std::result::Result<Done, Turned>>, Failure> {
+    async fn attempt(&self, group: &[Request], looks_at_all: bool) -> std::result::Result<Vec<std::result::Result<Done, Turned>>, Failure> {
         let shards: BTreeSet<u16> = group.iter().map(|request| request.work.shard().0).collect();
         let mut overlay = Overlay::default();
         for request in group {
             match &request.work {
-                Work::Batch(batch) => overlay.want_batch(batch),
+                Work::Batch(batch) => overlay.want_batch(batch, looks_at_all),
                 Work::Reserve { shard, kind, .. } => overlay.sequences.want((*shard, *kind)),
             }
         }
@@ -284,11 +288,12 @@ impl Right {
 enum Failure {
     /// Nothing happened, and the next attempt may go better.
     Again(Turned),
+    /// Nothing happened, because a row is there that was taken to be new.
+    Exists(Turned),
     Ended(Turned),
 }
 
 fn nothing_happened(server: &str, error: mysql::Error) -> Failure {
-    let again = matches!(error.code(), Some(1205 | 1213));
     let turned = match &error {
         // Read-only: it has become a replica, or is about to.
         mysql::Error::Refused { code: 1290 | 1836, .. } => {
@@ -300,7 +305,11 @@ fn nothing_happened(server: &str, error: mysql::Error) -> Failure {
         mysql::Error::Corrupt(message) => Turned::Final(Error::Corrupt(message.clone())),
         _ => Turned::Final(Error::Unavailable(format!("Server {server} did not take the write; nothing was written. {error}"))),
     };
-    if again { Failure::Again(turned) } else { Failure::Ended(turned) }
+    match error.code() {
+        Some(1205 | 1213) => Failure::Again(turned),
+        Some(1062) => Failure::Exists(turned),
+        _ => Failure::Ended(turned),
+    }
 }
 
 /// Tells whether the server refused a statement before the COMMIT, so that nothing was kept: a commit itself fails for other reasons.

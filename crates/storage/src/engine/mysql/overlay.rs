@@ -1,14 +1,15 @@
 //! The rows of a group of batches in memory: read ahead, changed by each batch in turn, then written as their last state.
 //!
 //! ```text
-//! stored   what the server holds, read under the shards' locks
+//! stored   what the server holds, read under the shards' locks; or, of rows that are only created, what it most likely does not
 //! now      what the batches that succeeded have made of it
 //! draft    what the present batch has done: kept when it succeeds, thrown away when it fails
 //! ```
 //!
 //! Pure: whoever fills it in and writes it out is lane.rs.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp};
@@ -36,24 +37,36 @@ pub(crate) struct ObjectRow {
 #[derive(Debug)]
 pub(crate) struct Layers<K, V> {
     stored: HashMap<K, Option<V>>,
+    /// Keys that are taken to be new, and not looked up.
+    assumed: HashSet<K>,
     now: HashMap<K, Option<V>>,
     draft: HashMap<K, Option<V>>,
 }
 
 impl<K, V> Default for Layers<K, V> {
     fn default() -> Layers<K, V> {
-        Layers { stored: HashMap::new(), now: HashMap::new(), draft: HashMap::new() }
+        Layers { stored: HashMap::new(), assumed: HashSet::new(), now: HashMap::new(), draft: HashMap::new() }
     }
 }
 
 impl<K: Hash + Eq + Clone + std::fmt::Debug, V: Clone + PartialEq> Layers<K, V> {
     /// Says that a row will be looked at.
     pub fn want(&mut self, key: K) {
+        self.assumed.remove(&key);
         self.stored.entry(key).or_insert(None);
     }
 
+    /// Says that a row will be created, and takes it to be new unless somebody wants to see it. Should the server have it, the statement
+    /// that puts it fails.
+    fn assume_new(&mut self, key: K) {
+        if let Entry::Vacant(unknown) = self.stored.entry(key.clone()) {
+            unknown.insert(None);
+            self.assumed.insert(key);
+        }
+    }
+
     pub fn wanted(&self) -> impl Iterator<Item = &K> {
-        self.stored.keys()
+        self.stored.keys().filter(|key| !self.assumed.contains(key))
     }
 
     /// Fills in a row that the server holds.
@@ -104,8 +117,9 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// Wants everything that applying a batch may look at.
-    pub fn want_batch(&mut self, batch: &Prepared) {
+    /// Wants everything that applying a batch may look at. Ids are handed out once, so that objects which are only created need not be
+    /// looked up; with `looks_at_all` they are nevertheless.
+    pub fn want_batch(&mut self, batch: &Prepared, looks_at_all: bool) {
         let shard = batch.shard;
         if let Some(idempotency) = &batch.idempotency {
             self.answers.want((shard, idempotency.key.clone()));
@@ -119,6 +133,7 @@ impl Overlay {
         }
         for op in &batch.ops {
             match op {
+                Op::Create { id, .. } if !looks_at_all => self.objects.assume_new(*id),
                 Op::Create { id, .. } | Op::Update { id, .. } | Op::Delete { id } | Op::Restore { id } | Op::Purge { id } => {
                     self.objects.want(*id);
                 }
