@@ -37,6 +37,19 @@ describe('every page', () => {
     await ada.page.getByLabel('Write a comment').fill('Which tree is it from?');
     await ada.page.getByRole('button', { name: 'Post' }).click();
     await ada.page.locator('article.comment').waitFor();
+    await ada.page.goto('/grace/leaves');
+    const number = (await card(ada.page, 'Leaf 3').getByRole('heading').getByRole('link').getAttribute('href')).split('/').at(-1);
+    const form = `/admin/takedowns/new?subject=${number}`;
+    await takeDown(ada, form, 'Its maker asked for it.');
+    await grace.page.goto('/takedowns');
+    await grace.page.getByLabel(/appeal|why/i).first().fill('I made it myself, on a walk in May.');
+    await grace.page.getByRole('button', { name: /^Appeal|^Send/ }).first().click();
+    await grace.page.getByText('Your appeal is sent').waitFor();
+    await ada.page.goto('/admin/holds');
+    await ada.page.getByLabel(/User name/).fill('grace');
+    await ada.page.getByLabel('Reason', { exact: true }).fill('Asked for by a court.');
+    await ada.page.getByRole('button', { name: 'Place hold' }).click();
+    await ada.page.getByText('Asked for by a court.').waitFor();
     for (const [name, where] of Object.entries({
       home: '/',
       explore: '/explore',
@@ -62,6 +75,9 @@ describe('every page', () => {
       sessions: '/settings/sessions',
       tokens: '/settings/tokens',
       admin: '/admin',
+      takedowns: '/admin/takedowns',
+      'take down': form,
+      holds: '/admin/holds',
       'not there': '/no-such-person',
     })) {
       paths.set(name, where);
@@ -93,6 +109,15 @@ describe('every page', () => {
     });
   }
 
+  test('what was taken down, as its owner sees it, in every look', async (context) => {
+    for (const [look, options] of Object.entries(LOOKS)) {
+      const visitor = await newVisitor(site, options);
+      await logIn(visitor, 'grace');
+      await context.test(look, () => check(visitor, '/takedowns', `${look} own takedowns`));
+      await visitor.close();
+    }
+  });
+
   test('best-first, in every look', async (context) => {
     for (const [look, options] of Object.entries(LOOKS)) {
       const visitor = await newVisitor(site, options);
@@ -113,6 +138,15 @@ describe('every page', () => {
     await visitor.close();
   });
 });
+
+/** Takes down what a form is about. */
+async function takeDown(admin, form, note) {
+  await admin.page.goto(form);
+  await admin.page.getByRole('radio').first().check();
+  await admin.page.getByLabel(/What the owner is told/).fill(note);
+  await admin.page.getByRole('button', { name: 'Take down' }).click();
+  await admin.page.getByText('It is taken down').waitFor();
+}
 
 async function check(visitor, where, name) {
   const { page } = visitor;
