@@ -60,8 +60,14 @@ contract!(
 );
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const LIMITS: Limits =
-    Limits { home_entries_max: 10, public_entries_max: 20, merge_threshold: 5, idle_ms: Timestamp::DAY, home_entries_total_max: 200 };
+const LIMITS: Limits = Limits {
+    home_entries_max: 10,
+    public_entries_max: 20,
+    merge_threshold: 5,
+    fan_out_max: 100,
+    idle_ms: Timestamp::DAY,
+    home_entries_total_max: 200,
+};
 
 fn user(n: u64) -> UserId {
     UserId::new(Shard(1), n)

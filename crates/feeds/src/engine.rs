@@ -15,7 +15,7 @@ use model::{BoardId, PinId, Timestamp, UserId};
 
 use crate::error::Result;
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 
 pub use faulty::{Fault, Faulty};
@@ -73,8 +73,17 @@ pub enum Kept {
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// Applies changes in their order. Each change is atomic for readers of one feed; the batch is not. After `Ok`, every page
-    /// shows their effect. Publishing costs a step per follower with a feed in memory.
-    async fn apply(&self, changes: Vec<Change>) -> Result<()>;
+    /// shows their effect, but for the rests: of each source of a published pin, the first [`Limits::fan_out_max`] followers have it
+    /// at once, and the rests say for whom `deliver` is to be called. Publishing costs a step per follower.
+    ///
+    /// [`Limits::fan_out_max`]: crate::Limits::fan_out_max
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>>;
+
+    /// Puts a pin into the feeds of the next `limit` followers of a source, and says what is left; `None`: nothing. The pin's and
+    /// the graph's present state counts: a pin that was retracted, or does not stand on the source any more, reaches nobody. Where
+    /// the pin's facts are gone (they expire), the followers' feeds are dropped instead, to be built anew. Any rest may be
+    /// delivered in any order and again.
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>>;
 
     /// Installs a feed that was built from storage after `home` said that none is present, and merges what was published
     /// meanwhile. `complete_to`: the entries hold everything down to there; `None`: everything there is. Entries in any order,

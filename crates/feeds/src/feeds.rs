@@ -9,9 +9,11 @@ use runtime::SharedClock;
 use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
-use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX};
+use crate::limits::{
+    BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, DELIVERIES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX,
+};
 use crate::metrics as names;
 
 /// The follower graph and the feeds.
@@ -28,6 +30,9 @@ impl Feeds {
     pub fn open(url: &str, clock: SharedClock, limits: Limits) -> Result<Feeds> {
         if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
             return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
+        }
+        if limits.fan_out_max == 0 {
+            return Err(Error::Invalid("Publishing must reach at least one follower at once; set its limit to 1 or more.".to_owned()));
         }
         if url.starts_with("redis://") {
             return Ok(Feeds::with_engine(Arc::new(RedisEngine::open(url, clock, limits)?)));
@@ -50,58 +55,73 @@ impl Feeds {
         Feeds { engine }
     }
 
-    /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds.
-    pub async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds. Returns what is left for
+    /// [`Feeds::deliver`]; only published pins leave something.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
         check_batch("changes", changes.len(), CHANGES_PER_CALL_MAX)?;
         metrics::counter!(names::CHANGES_TOTAL).increment(changes.len() as u64);
         self.call("apply", self.engine.apply(changes)).await
     }
 
+    /// Puts a pin into the feeds of the next `limit` followers of a source, at most 10,000, and says what is left.
+    pub async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        if limit == 0 {
+            return Err(Error::Invalid("A delivery to nobody would never end; ask for 1 follower or more.".to_owned()));
+        }
+        check_batch("followers", limit, DELIVERIES_PER_CALL_MAX)?;
+        self.call("deliver", self.engine.deliver(rest, limit)).await
+    }
+
+    /// Sets one thing that leaves nothing to deliver.
+    async fn set(&self, change: Change) -> Result<()> {
+        self.apply(vec![change]).await.map(drop)
+    }
+
     /// Sets whether the user follows the target. `at` orders the lists of follows; use the edge's own time.
     pub async fn set_follow(&self, user: UserId, target: Target, on: bool, at: Timestamp) -> Result<()> {
-        self.apply(vec![Change::Follow { user, target, on, at }]).await
+        self.set(Change::Follow { user, target, on, at }).await
     }
 
     /// Sets whether the user leaves the board out of its followed owner.
     pub async fn set_left_out(&self, user: UserId, board: BoardId, on: bool) -> Result<()> {
-        self.apply(vec![Change::LeftOut { user, board, on }]).await
+        self.set(Change::LeftOut { user, board, on }).await
     }
 
     /// Sets whether the user blocks the other.
     pub async fn set_block(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
-        self.apply(vec![Change::Block { user, other, on }]).await
+        self.set(Change::Block { user, other, on }).await
     }
 
     /// Sets whether the user mutes the other.
     pub async fn set_mute(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
-        self.apply(vec![Change::Mute { user, other, on }]).await
+        self.set(Change::Mute { user, other, on }).await
     }
 
     /// Sets what feeds need to know about a board. Pins of a board that was never set show nowhere. When a board becomes listed,
     /// publish its pins after this, because those that were not published while it was hidden are not known.
     pub async fn set_board(&self, board: BoardId, facts: BoardFacts) -> Result<()> {
-        self.apply(vec![Change::Board { board, facts: Some(facts) }]).await
+        self.set(Change::Board { board, facts: Some(facts) }).await
     }
 
     /// Forgets a board with its follows; its pins show nowhere.
     pub async fn forget_board(&self, board: BoardId) -> Result<()> {
-        self.apply(vec![Change::Board { board, facts: None }]).await
+        self.set(Change::Board { board, facts: None }).await
     }
 
     /// Forgets a person: edges of both directions, boards, pins and feed.
     pub async fn forget_user(&self, user: UserId) -> Result<()> {
-        self.apply(vec![Change::UserGone { user }]).await
+        self.set(Change::UserGone { user }).await
     }
 
     /// Puts a pin into the home feeds of its board's and its topics' followers and into the public feeds. Publishing it again
-    /// replaces what was known (a move, other topics).
-    pub async fn publish(&self, facts: PinFacts) -> Result<()> {
+    /// replaces what was known (a move, other topics). Returns what is left for [`Feeds::deliver`].
+    pub async fn publish(&self, facts: PinFacts) -> Result<Vec<Rest>> {
         self.apply(vec![Change::Publish(facts)]).await
     }
 
     /// Takes a pin out of all feeds.
     pub async fn retract(&self, pin: PinId) -> Result<()> {
-        self.apply(vec![Change::Retract(pin)]).await
+        self.set(Change::Retract(pin)).await
     }
 
     /// Reads a page of the user's home feed: entries strictly older than `before`.

@@ -36,7 +36,7 @@ pub use engine::{Change, Engine, Fault, Faulty, Kept, MemoryEngine, Persistence,
 pub use error::{Error, Result};
 pub use facts::{
     BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
-    Relation, Stats, Target, TargetKind,
+    Relation, Rest, Stats, Target, TargetKind,
 };
 pub use feeds::Feeds;
 pub use limits::Limits;

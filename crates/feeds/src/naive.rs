@@ -27,8 +27,14 @@ const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
 /// Cases on real servers in each test run.
 const LIVE_CASES: u32 = 16;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const LIMITS: Limits =
-    Limits { home_entries_max: 6, public_entries_max: 8, merge_threshold: 2, idle_ms: i64::MAX, home_entries_total_max: 1_000 };
+const LIMITS: Limits = Limits {
+    home_entries_max: 6,
+    public_entries_max: 8,
+    merge_threshold: 2,
+    fan_out_max: 100,
+    idle_ms: i64::MAX,
+    home_entries_total_max: 1_000,
+};
 
 fn user(n: u64) -> UserId {
     UserId::new(Shard(n as u16), n)

@@ -162,7 +162,7 @@ impl App {
     /// Publishes a pin that stands on a listed board, and retracts any other.
     pub async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<()> {
         match self.pin_facts(pin).await? {
-            Some(facts) => self.feeds.publish(facts).await?,
+            Some(facts) => drop(self.feeds.publish(facts).await?),
             None => self.feeds.retract(pin).await?,
         }
         Ok(())

@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
-use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
+use crate::facts::{
+    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+};
 
 /// What happens to the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,12 @@ impl Faulty {
 
 #[async_trait]
 impl Engine for Faulty {
-    async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
         self.call(self.inner.apply(changes)).await
+    }
+
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        self.call(self.inner.deliver(rest, limit)).await
     }
 
     async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {
