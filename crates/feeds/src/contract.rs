@@ -3,6 +3,7 @@
 
 mod faults;
 pub(crate) mod live;
+pub(crate) mod service;
 mod whole;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 
-use crate::engine::{Change, Engine, Faulty, MemoryEngine};
+use crate::engine::{Change, Engine, Faulty, MemoryEngine, RedisEngine};
 use crate::limits::{BUILD_MS_MAX, RETRACTED_MS};
 use crate::{BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
@@ -28,6 +29,11 @@ macro_rules! contract {
         mod redis_cluster { $(#[tokio::test] async fn $test() {
             let Some(servers) = super::live::Servers::cluster(concat!("feeds::contract::redis_cluster::", stringify!($test))).await else { return };
             super::$test(super::World::live(servers, super::LIMITS).await).await;
+        })* }
+        mod remote { $(#[tokio::test] async fn $test() { super::$test(super::World::remote().await).await; })* }
+        mod remote_redis { $(#[tokio::test] async fn $test() {
+            let Some(servers) = super::live::Servers::one(concat!("feeds::contract::remote_redis::", stringify!($test))) else { return };
+            super::$test(super::World::remote_live(servers).await).await;
         })* }
     };
 }
@@ -94,6 +100,8 @@ struct World {
     clock: Arc<ManualClock>,
     /// `None`: the engine lives in this process, and counts exactly what it holds.
     servers: Option<live::Servers>,
+    /// The service through which the feeds are asked.
+    _service: Option<service::Service>,
 }
 
 impl World {
@@ -103,7 +111,12 @@ impl World {
 
     fn with_limits(limits: Limits, wrap: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>) -> World {
         let clock = Arc::new(ManualClock::at(NOW));
-        World { feeds: Feeds::with_engine(wrap(Arc::new(MemoryEngine::open(None, clock.clone(), limits)))), clock, servers: None }
+        World {
+            feeds: Feeds::with_engine(wrap(Arc::new(MemoryEngine::open(None, clock.clone(), limits)))),
+            clock,
+            servers: None,
+            _service: None,
+        }
     }
 
     /// A world on real servers that hold nothing yet.
@@ -112,7 +125,28 @@ impl World {
         let feeds = Feeds::open(&servers.url(), clock.clone(), limits).expect("feeds");
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
-        World { feeds, clock, servers: Some(servers) }
+        World { feeds, clock, servers: Some(servers), _service: None }
+    }
+
+    /// A world in the memory of a service.
+    async fn remote() -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        World::through(Arc::new(MemoryEngine::open(None, clock.clone(), LIMITS)), clock, None).await
+    }
+
+    /// A world on a real server, through a service.
+    async fn remote_live(servers: live::Servers) -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let engine = RedisEngine::open(&servers.url(), clock.clone(), LIMITS).expect("an engine");
+        World::through(Arc::new(engine), clock, Some(servers)).await
+    }
+
+    async fn through(engine: Arc<dyn Engine>, clock: Arc<ManualClock>, servers: Option<live::Servers>) -> World {
+        let service = service::Service::start(engine);
+        let feeds = Feeds::open(&service.url(), clock.clone(), LIMITS).expect("feeds");
+        feeds.clear().await.expect("cleared");
+        feeds.complete(0).await.expect("complete");
+        World { feeds, clock, servers, _service: Some(service) }
     }
 
     /// Lets time pass, for the engine and for what expires in its servers.

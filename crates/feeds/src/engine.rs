@@ -6,6 +6,7 @@
 mod faulty;
 mod memory;
 mod redis;
+mod remote;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::facts::{
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
 pub use redis::{Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
+pub use remote::RemoteEngine;
 
 /// One change of the graph or of a pin, as the truth now stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,7 +129,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()>;
 
     /// Vouches for everything that was applied being there, up to the log's offset, and makes it durable where the engine itself
-    /// does that. [`Kept::Behind`]: something of it got lost since [`Engine::restored_offset`] was asked; ask it again and go on
+    /// does that; does what `maintain` does. [`Kept::Behind`]: something of it got lost since [`Engine::restored_offset`] was asked; ask it again and go on
     /// from there. Call it only with an offset up to which every event has been applied since then.
     async fn snapshot(&self, offset: i64) -> Result<Kept>;
 

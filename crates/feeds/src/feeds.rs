@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use grpc::Identity;
 use model::{BoardId, PinId, Timestamp, UserId};
 use runtime::SharedClock;
 
-use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine};
+use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine, RemoteEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
     BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
@@ -26,20 +27,29 @@ impl Feeds {
     /// Opens an engine. `memory:` keeps everything in the process, `memory:?snapshot=PATH` also starts from the snapshot at PATH and
     /// writes it there; one that can't be read is said loudly and leaves the feeds empty ([`Feeds::restored_offset`]).
     /// `redis://[USER:PASSWORD@]HOST:PORT[/DATABASE]` is a server, `redis://HOST:PORT,HOST:PORT,…` or `?cluster=true` a Redis Cluster;
-    /// they are connected to when they are first needed.
+    /// they are connected to when they are first needed. `remote:HOST:PORT[,HOST:PORT…]` are services in other processes, over one store, with
+    /// limits of their own.
     pub fn open(url: &str, clock: SharedClock, limits: Limits) -> Result<Feeds> {
+        Feeds::open_as(url, &Identity::default(), clock, limits)
+    }
+
+    /// The same, as a caller whom services with an access list know.
+    pub fn open_as(url: &str, identity: &Identity, clock: SharedClock, limits: Limits) -> Result<Feeds> {
         if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
             return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
         }
         if limits.fan_out_max == 0 {
             return Err(Error::Invalid("Publishing must reach at least one follower at once; set its limit to 1 or more.".to_owned()));
         }
+        if let Some(addresses) = url.strip_prefix("remote:") {
+            return Ok(Feeds::with_engine(Arc::new(RemoteEngine::open(addresses, identity)?)));
+        }
         if url.starts_with("redis://") {
             return Ok(Feeds::with_engine(Arc::new(RedisEngine::open(url, clock, limits)?)));
         }
         let invalid = || {
             Error::Invalid(format!(
-                "'{url}' is no address for feeds; known are 'memory:', 'memory:?snapshot=PATH' and 'redis://HOST:PORT'."
+                "'{url}' is no address for feeds; known are 'memory:', 'memory:?snapshot=PATH', 'redis://HOST:PORT' and 'remote:HOST:PORT'."
             ))
         };
         let rest = url.strip_prefix("memory:").ok_or_else(invalid)?;
@@ -175,7 +185,7 @@ impl Feeds {
         Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked || relation.muted).collect())
     }
 
-    async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
+    pub(crate) async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
         check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
         self.call("relations", self.engine.relations(user, others.to_vec())).await
     }
@@ -193,8 +203,12 @@ impl Feeds {
 
     /// Counts the board's followers exactly: those of its owner less those who left it out, and those who follow it alone.
     pub async fn followers_of_board(&self, board: BoardId) -> Result<u64> {
-        let counts = self.call("board_followers", self.engine.board_followers(vec![board])).await?;
-        Ok(counts.first().copied().unwrap_or(0))
+        Ok(self.followers_of_boards(vec![board]).await?.first().copied().unwrap_or(0))
+    }
+
+    pub(crate) async fn followers_of_boards(&self, boards: Vec<BoardId>) -> Result<Vec<u64>> {
+        check_batch("boards", boards.len(), BATCH_ITEMS_MAX)?;
+        self.call("board_followers", self.engine.board_followers(boards)).await
     }
 
     /// Lists a person's followers, newest first.
@@ -243,7 +257,6 @@ impl Feeds {
     /// does that, and drops idle feeds. [`Kept::Behind`]: something got lost; go on from [`Feeds::restored_offset`]. Takes as long
     /// as the disk needs, so it has no deadline.
     pub async fn snapshot(&self, offset: i64) -> Result<Kept> {
-        self.maintain().await?;
         let started = Instant::now();
         let answer = self.engine.snapshot(offset).await;
         finish("snapshot", started, &answer);

@@ -14,6 +14,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
+use crate::contract::service::Service;
+use crate::engine::{MemoryEngine, RedisEngine};
 use crate::limits::BUILD_MS_MAX;
 use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
 use step::{Step, step};
@@ -78,6 +80,8 @@ struct World {
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
     place: Place,
+    /// The service through which the feeds are asked.
+    service: Option<Service>,
     ticks: i64,
 }
 
@@ -85,13 +89,35 @@ struct World {
 enum Place {
     Snapshot(PathBuf),
     Servers(Arc<Servers>),
+    /// The memory of a service, and nothing else.
+    Service,
+    ServersThroughService(Arc<Servers>),
 }
 
 impl Place {
     fn url(&self) -> String {
         match self {
             Place::Snapshot(path) => format!("memory:?snapshot={}", path.display()),
-            Place::Servers(servers) => servers.url(),
+            Place::Servers(servers) | Place::ServersThroughService(servers) => servers.url(),
+            Place::Service => "memory:".to_owned(),
+        }
+    }
+
+    fn servers(&self) -> Option<&Servers> {
+        match self {
+            Place::Servers(servers) | Place::ServersThroughService(servers) => Some(servers),
+            Place::Snapshot(_) | Place::Service => None,
+        }
+    }
+
+    /// Starts the service that belongs to the place, if one does.
+    fn service(&self, clock: &Arc<ManualClock>) -> Option<Service> {
+        match self {
+            Place::Service => Some(Service::start(Arc::new(MemoryEngine::open(None, clock.clone(), LIMITS)))),
+            Place::ServersThroughService(servers) => {
+                Some(Service::start(Arc::new(RedisEngine::open(&servers.url(), clock.clone(), LIMITS).expect("an engine"))))
+            }
+            Place::Snapshot(_) | Place::Servers(_) => None,
         }
     }
 }
@@ -99,11 +125,14 @@ impl Place {
 impl World {
     async fn new(place: Place, is_now: bool) -> World {
         let clock = Arc::new(ManualClock::at(NOW));
-        let feeds = Feeds::open(&place.url(), clock.clone(), LIMITS).expect("feeds");
+        let service = place.service(&clock);
+        let url = service.as_ref().map_or_else(|| place.url(), Service::url);
+        let feeds = Feeds::open(&url, clock.clone(), LIMITS).expect("feeds");
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
         let base = if is_now { NOW.0 - 60 } else { 0 };
-        let mut world = World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, ticks: 0 };
+        let mut world =
+            World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, service, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -113,7 +142,7 @@ impl World {
 
     fn advance(&self, ms: i64) {
         self.clock.advance(ms);
-        if let Place::Servers(servers) = &self.place {
+        if let Some(servers) = self.place.servers() {
             servers.advance(ms);
         }
     }
@@ -248,7 +277,8 @@ impl World {
             assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
         }
-        self.feeds = Feeds::open(&self.place.url(), self.clock.clone(), LIMITS).expect("feeds");
+        let url = self.service.as_ref().map_or_else(|| self.place.url(), Service::url);
+        self.feeds = Feeds::open(&url, self.clock.clone(), LIMITS).expect("feeds");
         self.builds.clear();
         let from = self.feeds.restored_offset().await.expect("an answer");
         self.log.iter_mut().skip(from.unwrap_or(0) as usize).for_each(|(_, delivered)| *delivered = false);
@@ -296,10 +326,15 @@ impl World {
             Step::Snapshot => self.restart(true).await,
             Step::Restart => self.restart(false).await,
             Step::Flush => {
-                if let Place::Servers(servers) = &self.place {
+                if let Some(servers) = self.place.servers() {
                     servers.flush();
                     assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
                     assert_eq!(self.feeds.snapshot(0).await, Ok(Kept::Behind));
+                } else if let Some(service) = &mut self.service {
+                    service.kill();
+                    let empty = MemoryEngine::open(None, self.clock.clone(), LIMITS);
+                    *service = Service::start_at(Arc::new(empty), None, service.address);
+                    assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
                 }
                 self.restart(false).await;
             }
@@ -441,13 +476,18 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, cases, ..ProptestConfig::default() }
 }
 
-/// Runs a few cases on real servers; `PROPTEST_CASES` asks for more.
+/// Runs a few cases on real servers.
 fn check_live(servers: Option<Servers>) {
     let Some(servers) = servers.map(Arc::new) else { return };
+    check_some(|| Place::Servers(servers.clone()));
+}
+
+/// Runs a few cases; `PROPTEST_CASES` asks for more.
+fn check_some(place: impl Fn() -> Place) {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(LIVE_CASES);
     let mut runner = TestRunner::new(config(cases));
     let outcome = runner.run(&(rounds(), any::<bool>()), |(rounds, is_now)| {
-        check(Place::Servers(servers.clone()), is_now, &rounds);
+        check(place(), is_now, &rounds);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
@@ -466,6 +506,17 @@ proptest! {
 #[test]
 fn feeds_in_redis_equal_a_naive_model() {
     check_live(Servers::one("feeds::naive::feeds_in_redis_equal_a_naive_model"));
+}
+
+#[test]
+fn feeds_in_a_service_equal_a_naive_model() {
+    check_some(|| Place::Service);
+}
+
+#[test]
+fn feeds_in_redis_through_a_service_equal_a_naive_model() {
+    let Some(servers) = Servers::one("feeds::naive::feeds_in_redis_through_a_service_equal_a_naive_model").map(Arc::new) else { return };
+    check_some(|| Place::ServersThroughService(servers.clone()));
 }
 
 #[test]

@@ -43,7 +43,7 @@ async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
     let open = || {
         let clock = Arc::new(ManualClock::at(NOW));
         let url = format!("memory:?snapshot={}", path.display());
-        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock, servers: None }
+        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock, servers: None, _service: None }
     };
     let world = open();
     assert_eq!(world.feeds.restored_offset().await, Ok(None));

@@ -23,6 +23,8 @@ pub enum Fault {
     Unavailable,
     /// The call is done, but its answer is lost.
     AnswerLost,
+    /// The call is not done, and never ends.
+    Hang,
 }
 
 /// An engine that fails on command. Faults are used up in order, one per call; without any, calls go through.
@@ -58,6 +60,7 @@ impl Faulty {
         match fault {
             Fault::Pass => work.await,
             Fault::Unavailable => Err(Error::Unavailable("injected: the engine does not answer".to_owned())),
+            Fault::Hang => std::future::pending().await,
             Fault::AnswerLost => {
                 work.await?;
                 Err(Error::Unknown("injected: the answer was lost".to_owned()))

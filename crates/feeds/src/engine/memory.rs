@@ -272,7 +272,11 @@ impl Engine for MemoryEngine {
     }
 
     async fn snapshot(&self, offset: i64) -> Result<Kept> {
-        self.aside(move |memory| memory.save(offset)).await?;
+        self.aside(move |memory| {
+            memory.sweep();
+            memory.save(offset)
+        })
+        .await?;
         Ok(Kept::Whole)
     }
 
