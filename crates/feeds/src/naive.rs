@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
 use step::{Step, step};
 use truth::Truth;
 
@@ -31,7 +31,7 @@ const LIMITS: Limits = Limits {
     home_entries_max: 6,
     public_entries_max: 8,
     merge_threshold: 2,
-    fan_out_max: 100,
+    fan_out_max: 1,
     idle_ms: i64::MAX,
     home_entries_total_max: 1_000,
 };
@@ -77,6 +77,8 @@ struct World {
     /// All events, and which of them have been delivered since the last restart.
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
+    /// What is left of fan-outs, and the event that began each.
+    rests: Vec<(usize, Rest)>,
     place: Place,
     ticks: i64,
 }
@@ -103,7 +105,8 @@ impl World {
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
         let base = if is_now { NOW.0 - 60 } else { 0 };
-        let mut world = World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, ticks: 0 };
+        let (log, builds, rests) = (Vec::new(), Vec::new(), Vec::new());
+        let mut world = World { truth: Truth::default(), feeds, clock, base, log, builds, rests, place, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -139,8 +142,17 @@ impl World {
 
     async fn deliver(&mut self, index: usize) {
         let subject = self.log[index].0;
-        self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        let rests = self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        self.rests.extend(rests.into_iter().map(|rest| (index, rest)));
         self.log[index].1 = true;
+    }
+
+    /// Delivers some of what is left of a fan-out; `twice`: and forgets that it did.
+    async fn deliver_rest(&mut self, n: usize, limit: usize, twice: bool) {
+        let n = n % self.rests.len();
+        let (index, rest) = if twice { self.rests[n] } else { self.rests.swap_remove(n) };
+        let left = self.feeds.deliver(rest, limit).await.expect("delivered");
+        self.rests.extend(left.map(|left| (index, left)));
     }
 
     async fn deliver_all(&mut self) {
@@ -149,6 +161,12 @@ impl World {
             if !self.log[index].1 {
                 self.deliver(index).await;
             }
+        }
+    }
+
+    async fn deliver_rests(&mut self) {
+        while !self.rests.is_empty() {
+            self.deliver_rest(0, 1, false).await;
         }
     }
 
@@ -244,6 +262,8 @@ impl World {
 
     async fn restart(&mut self, should_save: bool) {
         let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
+        // An event is done when its fan-out is.
+        let offset = self.rests.iter().map(|(index, _)| *index).fold(offset, usize::min);
         if should_save {
             assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
@@ -275,6 +295,7 @@ impl World {
                 }
             }
             Step::DeliverAll => self.deliver_all().await,
+            Step::DeliverRest(n, limit, twice) if !self.rests.is_empty() => self.deliver_rest(n, limit, twice).await,
             Step::Read(u) => self.read(user(u)).await,
             Step::Refresh(u) => {
                 let waiting = self.builds.len();
@@ -356,6 +377,7 @@ impl World {
     /// Everything has been delivered: every answer equals the truth.
     async fn check(&mut self) {
         self.deliver_all().await;
+        self.deliver_rests().await;
         for limit in [1, 4, 100] {
             for reader in (0..USERS).map(user) {
                 if let Some(whole) = self.whole_home(reader, limit).await {
