@@ -1,6 +1,7 @@
 //! What every engine must do: one list of tests, one line per engine to run it. The random tests against a model are in
 //! `naive.rs`; here stand the promises one by one.
 
+mod fan_out;
 mod faults;
 pub(crate) mod live;
 pub(crate) mod service;
@@ -13,6 +14,11 @@ use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 
 use crate::engine::{Change, Engine, Faulty, MemoryEngine, RedisEngine};
 use crate::limits::{BUILD_MS_MAX, RETRACTED_MS};
+use fan_out::{
+    a_fan_out_goes_on_after_the_world_has_changed, a_large_fan_out_reaches_everybody_once, a_rest_counts_for_what_the_pin_is_by_then,
+    a_rest_of_a_pin_that_is_not_known_drops_the_feeds, each_source_of_a_pin_leaves_its_own_rest,
+};
+
 use crate::{BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
@@ -63,6 +69,11 @@ contract!(
     what_was_shown_is_kept_until_the_person_is_long_away,
     new_pins_stand_in_the_order_of_their_time_and_once,
     clear_forgets_everything,
+    a_large_fan_out_reaches_everybody_once,
+    each_source_of_a_pin_leaves_its_own_rest,
+    a_fan_out_goes_on_after_the_world_has_changed,
+    a_rest_counts_for_what_the_pin_is_by_then,
+    a_rest_of_a_pin_that_is_not_known_drops_the_feeds,
 );
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -70,7 +81,7 @@ const LIMITS: Limits = Limits {
     home_entries_max: 10,
     public_entries_max: 20,
     merge_threshold: 5,
-    fan_out_max: 100,
+    fan_out_max: 2,
     idle_ms: Timestamp::DAY,
     home_entries_total_max: 200,
 };
@@ -163,8 +174,12 @@ impl World {
         self.servers.is_none().then_some(stats)
     }
 
+    /// Applies, and delivers what is left.
     async fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.feeds.apply(changes.into_iter().collect()).await.expect("applied");
+        let mut rests = self.feeds.apply(changes.into_iter().collect()).await.expect("applied");
+        while let Some(rest) = rests.pop() {
+            rests.extend(self.feeds.deliver(rest, 3).await.expect("delivered"));
+        }
     }
 
     /// Board n of person 1 to 9 belongs to person n.

@@ -1,11 +1,11 @@
 //! The feeds against a naive model: random changes, delivered late, twice and in any order, with builders that read old truth,
 //! sweeps, and restarts from snapshots. When everything has been delivered, every page equals what the truth says.
 
+mod place;
 mod step;
 mod truth;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::time::ManualClock;
@@ -15,9 +15,10 @@ use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
 use crate::contract::service::Service;
-use crate::engine::{MemoryEngine, RedisEngine};
+use crate::engine::MemoryEngine;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
+use place::Place;
 use step::{Step, step};
 use truth::Truth;
 
@@ -33,7 +34,7 @@ const LIMITS: Limits = Limits {
     home_entries_max: 6,
     public_entries_max: 8,
     merge_threshold: 2,
-    fan_out_max: 100,
+    fan_out_max: 1,
     idle_ms: i64::MAX,
     home_entries_total_max: 1_000,
 };
@@ -79,47 +80,12 @@ struct World {
     /// All events, and which of them have been delivered since the last restart.
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
+    /// What is left of fan-outs, and the event that began each.
+    rests: Vec<(usize, Rest)>,
     place: Place,
     /// The service through which the feeds are asked.
     service: Option<Service>,
     ticks: i64,
-}
-
-/// Where the engine keeps what it holds.
-enum Place {
-    Snapshot(PathBuf),
-    Servers(Arc<Servers>),
-    /// The memory of a service, and nothing else.
-    Service,
-    ServersThroughService(Arc<Servers>),
-}
-
-impl Place {
-    fn url(&self) -> String {
-        match self {
-            Place::Snapshot(path) => format!("memory:?snapshot={}", path.display()),
-            Place::Servers(servers) | Place::ServersThroughService(servers) => servers.url(),
-            Place::Service => "memory:".to_owned(),
-        }
-    }
-
-    fn servers(&self) -> Option<&Servers> {
-        match self {
-            Place::Servers(servers) | Place::ServersThroughService(servers) => Some(servers),
-            Place::Snapshot(_) | Place::Service => None,
-        }
-    }
-
-    /// Starts the service that belongs to the place, if one does.
-    fn service(&self, clock: &Arc<ManualClock>) -> Option<Service> {
-        match self {
-            Place::Service => Some(Service::start(Arc::new(MemoryEngine::open(None, clock.clone(), LIMITS)))),
-            Place::ServersThroughService(servers) => {
-                Some(Service::start(Arc::new(RedisEngine::open(&servers.url(), clock.clone(), LIMITS).expect("an engine"))))
-            }
-            Place::Snapshot(_) | Place::Servers(_) => None,
-        }
-    }
 }
 
 impl World {
@@ -131,8 +97,8 @@ impl World {
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
         let base = if is_now { NOW.0 - 60 } else { 0 };
-        let mut world =
-            World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, service, ticks: 0 };
+        let (log, builds, rests) = (Vec::new(), Vec::new(), Vec::new());
+        let mut world = World { truth: Truth::default(), feeds, clock, base, log, builds, rests, place, service, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -168,8 +134,17 @@ impl World {
 
     async fn deliver(&mut self, index: usize) {
         let subject = self.log[index].0;
-        self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        let rests = self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        self.rests.extend(rests.into_iter().map(|rest| (index, rest)));
         self.log[index].1 = true;
+    }
+
+    /// Delivers some of what is left of a fan-out; `twice`: and forgets that it did.
+    async fn deliver_rest(&mut self, n: usize, limit: usize, twice: bool) {
+        let n = n % self.rests.len();
+        let (index, rest) = if twice { self.rests[n] } else { self.rests.swap_remove(n) };
+        let left = self.feeds.deliver(rest, limit).await.expect("delivered");
+        self.rests.extend(left.map(|left| (index, left)));
     }
 
     async fn deliver_all(&mut self) {
@@ -178,6 +153,12 @@ impl World {
             if !self.log[index].1 {
                 self.deliver(index).await;
             }
+        }
+    }
+
+    async fn deliver_rests(&mut self) {
+        while !self.rests.is_empty() {
+            self.deliver_rest(0, 1, false).await;
         }
     }
 
@@ -273,6 +254,8 @@ impl World {
 
     async fn restart(&mut self, should_save: bool) {
         let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
+        // An event is done when its fan-out is.
+        let offset = self.rests.iter().map(|(index, _)| *index).fold(offset, usize::min);
         if should_save {
             assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
@@ -305,6 +288,7 @@ impl World {
                 }
             }
             Step::DeliverAll => self.deliver_all().await,
+            Step::DeliverRest(n, limit, twice) if !self.rests.is_empty() => self.deliver_rest(n, limit, twice).await,
             Step::Read(u) => self.read(user(u)).await,
             Step::Refresh(u) => {
                 let waiting = self.builds.len();
@@ -391,6 +375,7 @@ impl World {
     /// Everything has been delivered: every answer equals the truth.
     async fn check(&mut self) {
         self.deliver_all().await;
+        self.deliver_rests().await;
         for limit in [1, 4, 100] {
             for reader in (0..USERS).map(user) {
                 if let Some(whole) = self.whole_home(reader, limit).await {

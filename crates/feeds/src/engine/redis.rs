@@ -129,13 +129,11 @@ fn cut_length(max: usize) -> usize {
 #[async_trait]
 impl Engine for RedisEngine {
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
-        self.apply_all(changes).await?;
-        Ok(Vec::new())
+        self.apply_all(changes).await
     }
 
-    /// Publishing leaves nothing yet.
-    async fn deliver(&self, _: Rest, _: usize) -> Result<Option<Rest>> {
-        Ok(None)
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        self.go_on(rest, limit).await
     }
 
     async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {
