@@ -21,7 +21,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use grpc::{Addresses, Failure, Held, Identity};
@@ -50,6 +50,8 @@ const CHANGE_PATIENCE: Duration = Duration::from_millis(4_500);
 /// Clearing, completing and snapshots take longer the more there is.
 const LONG_PATIENCE: Duration = Duration::from_secs(600);
 const GRACE: Duration = Duration::from_millis(250);
+/// What fails within this time does so because the connection broke, not because nobody answers.
+const QUICK: Duration = Duration::from_millis(500);
 /// No merge threshold was set here: the service's own holds.
 const NOT_SET: u64 = u64::MAX;
 
@@ -108,15 +110,17 @@ impl RemoteEngine {
     }
 
     async fn call(&self, call: Call, what: What) -> Result<proto::answer::What> {
-        let mut except = None;
+        let (mut except, started) = (None, Instant::now());
         // A read is asked twice at most; what never left is tried everywhere.
         let mut tries = if call.is_read() { 2 } else { self.addresses.count().max(2) };
         loop {
             let prefer = (call != Call::Read).then(|| self.steady.load(Ordering::Relaxed));
-            let held = self
-                .addresses
-                .hold_present(prefer, except)
-                .map_err(|address| Error::Unavailable(format!("the service at {address} did not answer a moment ago")))?;
+            let held = match self.addresses.hold_present(prefer, except) {
+                Ok(held) => held,
+                // A connection that broke is made anew at once; a service that was silent is not waited for again.
+                Err(_) if except.is_some() && started.elapsed() < QUICK => self.addresses.hold(except),
+                Err(address) => return Err(Error::Unavailable(format!("the service at {address} did not answer a moment ago"))),
+            };
             let reason = match self.try_at(&held, call, what.clone()).await {
                 Ok(answer) => {
                     if call != Call::Read {
