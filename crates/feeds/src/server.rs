@@ -44,7 +44,10 @@ pub async fn serve(
     let trust = Arc::new(Trust::new(!feeds.can_lose(), feeds.snapshot_every()));
     let service = Service { feeds: feeds.clone(), access: access.map(Arc::new), trust: trust.clone() };
     let service = FeedsServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
-    grpc::serve(listener, "feeds", service, has_access_list, shutdown).await.map_err(Error::Unavailable)?;
+    grpc::serve(listener, "feeds", service, has_access_list, shutdown).await.map_err(|error| match error {
+        grpc::NotServed::Open(message) => Error::Invalid(message),
+        grpc::NotServed::Ended(message) => Error::Unavailable(message),
+    })?;
     if let Some(offset) = trust.unwritten() {
         feeds.snapshot(offset).await?;
     }

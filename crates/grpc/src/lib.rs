@@ -16,4 +16,4 @@ mod serving;
 pub use addresses::{Addresses, CONNECT_MAX, Held, Identity, Service, endpoint};
 pub use callers::{Entry, check, fresh_key, identify};
 pub use failure::Failure;
-pub use serving::serve;
+pub use serving::{NotServed, serve};

@@ -20,21 +20,30 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long calls may take to end once the service should. What was acknowledged is done; what was not is unknown to its caller.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
+/// Why a service does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotServed {
+    /// Everybody on the network could do everything.
+    Open(String),
+    /// It can't listen, or has ended.
+    Ended(String),
+}
+
 /// Serves calls until `shutdown`, then lets running ones end. Without an access list everybody may do everything, so the listener must
-/// be on loopback; `Err` says that it is not, or why the service ended. `name` is what its keys are called in the configuration.
+/// be on loopback. `name` is what its keys are called in the configuration.
 pub async fn serve<S>(
     listener: TcpListener,
     name: &'static str,
     service: S,
     has_access_list: bool,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), String>
+) -> Result<(), NotServed>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let address = listener.local_addr().map_err(|error| format!("The {name} service can't listen: {error}."))?;
-    check_listener(name, address.ip().is_loopback(), has_access_list, &address.to_string())?;
+    let address = listener.local_addr().map_err(|error| NotServed::Ended(format!("The {name} service can't listen: {error}.")))?;
+    check_listener(name, address.ip().is_loopback(), has_access_list, &address.to_string()).map_err(NotServed::Open)?;
     if !has_access_list {
         tracing::warn!(service = name, %address, "the service has no access list: every process on this machine may do everything");
     }
@@ -53,7 +62,7 @@ where
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), signal);
     tracing::info!(service = name, %address, "the service listens");
     tokio::select! {
-        served = serving => served.map_err(|error| format!("The {name} service ended: {error}.")),
+        served = serving => served.map_err(|error| NotServed::Ended(format!("The {name} service ended: {error}."))),
         () = drained(stopped) => {
             tracing::warn!(service = name, "some calls did not end in time; their callers don't know what became of them");
             Ok(())

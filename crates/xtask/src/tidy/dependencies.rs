@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! model ◀─ runtime ◀─ sqlite ◀─ storage jobs events ┐
-//!             ▲◀─ grpc ◀─ feeds
+//!             ▲◀─ grpc ◀─ storage feeds
 //!   ▲         ▲◀──── cache feeds search media discovery ┤◀─ app ◀─ monitor ◀─ web ┐
 //!   └─ import ◀────────────────────────────────────────┘          ◀──────────────┴─ corkboard
 //! testkit ◀─ tests and benches of every crate, xtask
@@ -27,7 +27,8 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         "xtask" => vec!["testkit"],
         "sqlite" | "mysql" | "cache" | "search" | "media" | "discovery" => vec!["model", "runtime"],
         "feeds" => vec!["model", "runtime", "grpc"],
-        "storage" | "jobs" | "events" => vec!["model", "runtime", "sqlite", "mysql"],
+        "storage" => vec!["model", "runtime", "sqlite", "mysql", "grpc"],
+        "jobs" | "events" => vec!["model", "runtime", "sqlite", "mysql"],
         "app" => below_app(&["import"]),
         "monitor" => below_app(&["app"]),
         "web" => below_app(&["app", "monitor"]),
