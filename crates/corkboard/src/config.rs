@@ -103,11 +103,34 @@ pub struct Engine {
     pub url: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Feeds {
     pub url: String,
     pub persistence: String,
     pub merge_threshold: usize,
+    pub listen: String,
+    pub access: String,
+    pub caller: String,
+    pub key: String,
+}
+
+impl Feeds {
+    /// Tells whether feeds live in other processes.
+    pub fn is_remote(&self) -> bool {
+        self.url.starts_with("remote:")
+    }
+}
+
+/// Without the key: what is printed ends up in logs.
+impl std::fmt::Debug for Feeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feeds")
+            .field("url", &hide_secret(&self.url))
+            .field("listen", &self.listen)
+            .field("access", &self.access)
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -176,6 +199,7 @@ impl Config {
             &mut self.storage.url,
             &mut self.storage.access,
             &mut self.feeds.url,
+            &mut self.feeds.access,
             &mut self.jobs.url,
             &mut self.events.url,
             &mut self.search.url,
@@ -195,7 +219,7 @@ impl Config {
         let known: [(&str, &str, &[&str]); 8] = [
             ("storage.url", &self.storage.url, &["sqlite", "remote", "mysql"]),
             ("cache.url", &self.cache.url, &["memory", "memcached"]),
-            ("feeds.url", &self.feeds.url, &["memory", "redis"]),
+            ("feeds.url", &self.feeds.url, &["memory", "redis", "remote"]),
             ("jobs.url", &self.jobs.url, &["sqlite"]),
             ("events.url", &self.events.url, &["sqlite"]),
             ("search.url", &self.search.url, &["tantivy", "memory"]),
@@ -220,11 +244,17 @@ impl Config {
             problems
                 .push(format!("server.listen is '{}': write an address and a port, like 127.0.0.1:8080 or [::]:8080.", self.server.listen));
         }
-        if self.storage.listen.parse::<std::net::SocketAddr>().is_err() {
-            problems.push(format!("storage.listen is '{}': write an address and a port, like 127.0.0.1:8090.", self.storage.listen));
-        }
-        if self.storage.caller.is_empty() != self.storage.key.is_empty() {
-            problems.push("storage.caller and storage.key go together: set both, or neither.".into());
+        let services = [
+            ("storage", &self.storage.listen, &self.storage.caller, &self.storage.key),
+            ("feeds", &self.feeds.listen, &self.feeds.caller, &self.feeds.key),
+        ];
+        for (name, listen, caller, key) in services {
+            if listen.parse::<std::net::SocketAddr>().is_err() {
+                problems.push(format!("{name}.listen is '{listen}': write an address and a port, like 127.0.0.1:8090."));
+            }
+            if caller.is_empty() != key.is_empty() {
+                problems.push(format!("{name}.caller and {name}.key go together: set both, or neither."));
+            }
         }
         let base = &self.server.base_url;
         if !base.is_empty() && (!(base.starts_with("http://") || base.starts_with("https://")) || base.ends_with('/')) {
@@ -266,6 +296,10 @@ impl Config {
             ("feeds.url", hide_secret(&self.feeds.url)),
             ("feeds.persistence", self.feeds.persistence.clone()),
             ("feeds.merge_threshold", text(&self.feeds.merge_threshold)),
+            ("feeds.listen", self.feeds.listen.clone()),
+            ("feeds.access", self.feeds.access.clone()),
+            ("feeds.caller", self.feeds.caller.clone()),
+            ("feeds.key", hidden(&self.feeds.key)),
             ("jobs.url", hide_secret(&self.jobs.url)),
             ("events.url", hide_secret(&self.events.url)),
             ("search.url", hide_secret(&self.search.url)),
@@ -403,19 +437,23 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_the_storage_service_is_never_shown() {
-        let environment = BTreeMap::from([
-            ("CORKBOARD_STORAGE_URL".into(), "remote:10.0.0.5:8090".into()),
-            ("CORKBOARD_STORAGE_CALLER".into(), "site".into()),
-            ("CORKBOARD_STORAGE_KEY".into(), "hush".into()),
-        ]);
-        let config = Config::read_with(&sources(), &environment).unwrap();
-        assert_eq!(config.problems(), Vec::<String>::new());
-        assert_eq!((config.storage.is_remote(), config.storage.key.as_str()), (true, "hush"));
-        let shown = format!("{:?} {config:?}", config.effective());
-        assert!(shown.contains("site") && !shown.contains("hush"), "{shown}");
-        let environment = BTreeMap::from([("CORKBOARD_STORAGE_CALLER".into(), "site".into())]);
-        assert!(Config::read_with(&sources(), &environment).unwrap().problems()[0].contains("storage.key"));
+    fn the_keys_of_services_are_never_shown() {
+        for name in ["storage", "feeds"] {
+            let variable = |key: &str| variable(name, key);
+            let environment = BTreeMap::from([
+                (variable("url"), "remote:10.0.0.5:8090".into()),
+                (variable("caller"), "site".into()),
+                (variable("key"), "hush".into()),
+            ]);
+            let config = Config::read_with(&sources(), &environment).unwrap();
+            assert_eq!(config.problems(), Vec::<String>::new());
+            assert_eq!((config.storage.is_remote(), config.feeds.is_remote()), (name == "storage", name == "feeds"));
+            assert!([&config.storage.key, &config.feeds.key].contains(&&"hush".to_owned()));
+            let shown = format!("{:?} {config:?}", config.effective());
+            assert!(shown.contains("site") && !shown.contains("hush"), "{shown}");
+            let environment = BTreeMap::from([(variable("caller"), "site".into())]);
+            assert!(Config::read_with(&sources(), &environment).unwrap().problems()[0].contains(&format!("{name}.key")));
+        }
     }
 
     #[test]

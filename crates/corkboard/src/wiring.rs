@@ -64,7 +64,8 @@ pub async fn open_app_with_feeds(config: &Config, purpose: Purpose, base_url: St
 pub fn open_feeds(config: &Config, url: &str, clock: runtime::SharedClock) -> anyhow::Result<feeds::Feeds> {
     // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
     let limits = feeds::Limits { public_entries_max: 200_000, merge_threshold: config.feeds.merge_threshold, ..feeds::Limits::default() };
-    feeds::Feeds::open(url, clock, limits).context("the feeds did not open")
+    let identity = feeds::Identity { caller: config.feeds.caller.clone(), key: config.feeds.key.clone() };
+    feeds::Feeds::open_as(url, &identity, clock, limits).context("the feeds did not open")
 }
 
 /// Opens the system of record: a file, or a service in other processes.

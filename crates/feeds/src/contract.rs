@@ -1,8 +1,10 @@
 //! What every engine must do: one list of tests, one line per engine to run it. The random tests against a model are in
 //! `naive.rs`; here stand the promises one by one.
 
+mod fan_out;
 mod faults;
 pub(crate) mod live;
+pub(crate) mod service;
 mod whole;
 
 use std::sync::Arc;
@@ -10,8 +12,13 @@ use std::sync::Arc;
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 
-use crate::engine::{Change, Engine, Faulty, MemoryEngine};
+use crate::engine::{Change, Engine, Faulty, MemoryEngine, RedisEngine};
 use crate::limits::{BUILD_MS_MAX, RETRACTED_MS};
+use fan_out::{
+    a_fan_out_goes_on_after_the_world_has_changed, a_large_fan_out_reaches_everybody_once, a_rest_counts_for_what_the_pin_is_by_then,
+    a_rest_of_a_pin_that_is_not_known_drops_the_feeds, each_source_of_a_pin_leaves_its_own_rest,
+};
+
 use crate::{BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
@@ -28,6 +35,11 @@ macro_rules! contract {
         mod redis_cluster { $(#[tokio::test] async fn $test() {
             let Some(servers) = super::live::Servers::cluster(concat!("feeds::contract::redis_cluster::", stringify!($test))).await else { return };
             super::$test(super::World::live(servers, super::LIMITS).await).await;
+        })* }
+        mod remote { $(#[tokio::test] async fn $test() { super::$test(super::World::remote().await).await; })* }
+        mod remote_redis { $(#[tokio::test] async fn $test() {
+            let Some(servers) = super::live::Servers::one(concat!("feeds::contract::remote_redis::", stringify!($test))) else { return };
+            super::$test(super::World::remote_live(servers).await).await;
         })* }
     };
 }
@@ -57,11 +69,22 @@ contract!(
     what_was_shown_is_kept_until_the_person_is_long_away,
     new_pins_stand_in_the_order_of_their_time_and_once,
     clear_forgets_everything,
+    a_large_fan_out_reaches_everybody_once,
+    each_source_of_a_pin_leaves_its_own_rest,
+    a_fan_out_goes_on_after_the_world_has_changed,
+    a_rest_counts_for_what_the_pin_is_by_then,
+    a_rest_of_a_pin_that_is_not_known_drops_the_feeds,
 );
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const LIMITS: Limits =
-    Limits { home_entries_max: 10, public_entries_max: 20, merge_threshold: 5, idle_ms: Timestamp::DAY, home_entries_total_max: 200 };
+const LIMITS: Limits = Limits {
+    home_entries_max: 10,
+    public_entries_max: 20,
+    merge_threshold: 5,
+    fan_out_max: 2,
+    idle_ms: Timestamp::DAY,
+    home_entries_total_max: 200,
+};
 
 fn user(n: u64) -> UserId {
     UserId::new(Shard(1), n)
@@ -88,6 +111,8 @@ struct World {
     clock: Arc<ManualClock>,
     /// `None`: the engine lives in this process, and counts exactly what it holds.
     servers: Option<live::Servers>,
+    /// The service through which the feeds are asked.
+    _service: Option<service::Service>,
 }
 
 impl World {
@@ -97,7 +122,12 @@ impl World {
 
     fn with_limits(limits: Limits, wrap: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>) -> World {
         let clock = Arc::new(ManualClock::at(NOW));
-        World { feeds: Feeds::with_engine(wrap(Arc::new(MemoryEngine::open(None, clock.clone(), limits)))), clock, servers: None }
+        World {
+            feeds: Feeds::with_engine(wrap(Arc::new(MemoryEngine::open(None, clock.clone(), limits)))),
+            clock,
+            servers: None,
+            _service: None,
+        }
     }
 
     /// A world on real servers that hold nothing yet.
@@ -106,7 +136,28 @@ impl World {
         let feeds = Feeds::open(&servers.url(), clock.clone(), limits).expect("feeds");
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
-        World { feeds, clock, servers: Some(servers) }
+        World { feeds, clock, servers: Some(servers), _service: None }
+    }
+
+    /// A world in the memory of a service.
+    async fn remote() -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        World::through(Arc::new(MemoryEngine::open(None, clock.clone(), LIMITS)), clock, None).await
+    }
+
+    /// A world on a real server, through a service.
+    async fn remote_live(servers: live::Servers) -> World {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let engine = RedisEngine::open(&servers.url(), clock.clone(), LIMITS).expect("an engine");
+        World::through(Arc::new(engine), clock, Some(servers)).await
+    }
+
+    async fn through(engine: Arc<dyn Engine>, clock: Arc<ManualClock>, servers: Option<live::Servers>) -> World {
+        let service = service::Service::start(engine);
+        let feeds = Feeds::open(&service.url(), clock.clone(), LIMITS).expect("feeds");
+        feeds.clear().await.expect("cleared");
+        feeds.complete(0).await.expect("complete");
+        World { feeds, clock, servers, _service: Some(service) }
     }
 
     /// Lets time pass, for the engine and for what expires in its servers.
@@ -123,8 +174,12 @@ impl World {
         self.servers.is_none().then_some(stats)
     }
 
+    /// Applies, and delivers what is left.
     async fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.feeds.apply(changes.into_iter().collect()).await.expect("applied");
+        let mut rests = self.feeds.apply(changes.into_iter().collect()).await.expect("applied");
+        while let Some(rest) = rests.pop() {
+            rests.extend(self.feeds.deliver(rest, 3).await.expect("delivered"));
+        }
     }
 
     /// Board n of person 1 to 9 belongs to person n.

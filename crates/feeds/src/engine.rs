@@ -6,6 +6,7 @@
 mod faulty;
 mod memory;
 mod redis;
+mod remote;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,12 +16,13 @@ use model::{BoardId, PinId, Timestamp, UserId};
 
 use crate::error::Result;
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
 pub use redis::{Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
+pub use remote::RemoteEngine;
 
 /// One change of the graph or of a pin, as the truth now stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,8 +75,17 @@ pub enum Kept {
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// Applies changes in their order. Each change is atomic for readers of one feed; the batch is not. After `Ok`, every page
-    /// shows their effect. Publishing costs a step per follower with a feed in memory.
-    async fn apply(&self, changes: Vec<Change>) -> Result<()>;
+    /// shows their effect, but for the rests: of each source of a published pin, the first [`Limits::fan_out_max`] followers have it
+    /// at once, and the rests say for whom `deliver` is to be called. Publishing costs a step per follower.
+    ///
+    /// [`Limits::fan_out_max`]: crate::Limits::fan_out_max
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>>;
+
+    /// Puts a pin into the feeds of the next `limit` followers of a source, and says what is left; `None`: nothing. The pin's and
+    /// the graph's present state counts: a pin that was retracted, or does not stand on the source any more, reaches nobody. Where
+    /// the pin's facts are gone (they expire), the followers' feeds are dropped instead, to be built anew. Any rest may be
+    /// delivered in any order and again.
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>>;
 
     /// Installs a feed that was built from storage after `home` said that none is present, and merges what was published
     /// meanwhile. `complete_to`: the entries hold everything down to there; `None`: everything there is. Entries in any order,
@@ -118,7 +129,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn set_shown(&self, user: UserId, shown: Vec<u8>) -> Result<()>;
 
     /// Vouches for everything that was applied being there, up to the log's offset, and makes it durable where the engine itself
-    /// does that. [`Kept::Behind`]: something of it got lost since [`Engine::restored_offset`] was asked; ask it again and go on
+    /// does that; does what `maintain` does. [`Kept::Behind`]: something of it got lost since [`Engine::restored_offset`] was asked; ask it again and go on
     /// from there. Call it only with an offset up to which every event has been applied since then.
     async fn snapshot(&self, offset: i64) -> Result<Kept>;
 

@@ -142,6 +142,16 @@ pub struct EdgePage {
     pub next: Option<Cursor>,
 }
 
+/// What of a fan-out is still to be delivered: the pin, to those followers of the source who come after the cursor. Followers are
+/// listed newest first; whoever follows later comes before every cursor, and finds the pin in storage.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rest {
+    pub pin: PinId,
+    pub source: Target,
+    /// `None`: nobody was reached yet.
+    pub after: Option<Cursor>,
+}
+
 /// What stands between two people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Relation {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use grpc::Identity;
 use model::{BoardId, PinId, Timestamp, UserId};
 use runtime::SharedClock;
 
-use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine};
+use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine, RemoteEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind,
+    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
-use crate::limits::{BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX};
+use crate::limits::{
+    BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, DELIVERIES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX,
+};
 use crate::metrics as names;
 
 /// The follower graph and the feeds.
@@ -24,17 +27,29 @@ impl Feeds {
     /// Opens an engine. `memory:` keeps everything in the process, `memory:?snapshot=PATH` also starts from the snapshot at PATH and
     /// writes it there; one that can't be read is said loudly and leaves the feeds empty ([`Feeds::restored_offset`]).
     /// `redis://[USER:PASSWORD@]HOST:PORT[/DATABASE]` is a server, `redis://HOST:PORT,HOST:PORT,…` or `?cluster=true` a Redis Cluster;
-    /// they are connected to when they are first needed.
+    /// they are connected to when they are first needed. `remote:HOST:PORT[,HOST:PORT…]` are services in other processes, over one store, with
+    /// limits of their own.
     pub fn open(url: &str, clock: SharedClock, limits: Limits) -> Result<Feeds> {
+        Feeds::open_as(url, &Identity::default(), clock, limits)
+    }
+
+    /// The same, as a caller whom services with an access list know.
+    pub fn open_as(url: &str, identity: &Identity, clock: SharedClock, limits: Limits) -> Result<Feeds> {
         if limits.home_entries_max == 0 || limits.public_entries_max == 0 {
             return Err(Error::Invalid("A feed must hold at least one entry; set its limit to 1 or more.".to_owned()));
+        }
+        if limits.fan_out_max == 0 {
+            return Err(Error::Invalid("Publishing must reach at least one follower at once; set its limit to 1 or more.".to_owned()));
+        }
+        if let Some(addresses) = url.strip_prefix("remote:") {
+            return Ok(Feeds::with_engine(Arc::new(RemoteEngine::open(addresses, identity)?)));
         }
         if url.starts_with("redis://") {
             return Ok(Feeds::with_engine(Arc::new(RedisEngine::open(url, clock, limits)?)));
         }
         let invalid = || {
             Error::Invalid(format!(
-                "'{url}' is no address for feeds; known are 'memory:', 'memory:?snapshot=PATH' and 'redis://HOST:PORT'."
+                "'{url}' is no address for feeds; known are 'memory:', 'memory:?snapshot=PATH', 'redis://HOST:PORT' and 'remote:HOST:PORT'."
             ))
         };
         let rest = url.strip_prefix("memory:").ok_or_else(invalid)?;
@@ -50,58 +65,73 @@ impl Feeds {
         Feeds { engine }
     }
 
-    /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds.
-    pub async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    /// Applies changes in their order, at most 10,000 in one call: for log consumers and rebuilds. Returns what is left for
+    /// [`Feeds::deliver`]; only published pins leave something.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
         check_batch("changes", changes.len(), CHANGES_PER_CALL_MAX)?;
         metrics::counter!(names::CHANGES_TOTAL).increment(changes.len() as u64);
         self.call("apply", self.engine.apply(changes)).await
     }
 
+    /// Puts a pin into the feeds of the next `limit` followers of a source, at most 10,000, and says what is left.
+    pub async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        if limit == 0 {
+            return Err(Error::Invalid("A delivery to nobody would never end; ask for 1 follower or more.".to_owned()));
+        }
+        check_batch("followers", limit, DELIVERIES_PER_CALL_MAX)?;
+        self.call("deliver", self.engine.deliver(rest, limit)).await
+    }
+
+    /// Sets one thing that leaves nothing to deliver.
+    async fn set(&self, change: Change) -> Result<()> {
+        self.apply(vec![change]).await.map(drop)
+    }
+
     /// Sets whether the user follows the target. `at` orders the lists of follows; use the edge's own time.
     pub async fn set_follow(&self, user: UserId, target: Target, on: bool, at: Timestamp) -> Result<()> {
-        self.apply(vec![Change::Follow { user, target, on, at }]).await
+        self.set(Change::Follow { user, target, on, at }).await
     }
 
     /// Sets whether the user leaves the board out of its followed owner.
     pub async fn set_left_out(&self, user: UserId, board: BoardId, on: bool) -> Result<()> {
-        self.apply(vec![Change::LeftOut { user, board, on }]).await
+        self.set(Change::LeftOut { user, board, on }).await
     }
 
     /// Sets whether the user blocks the other.
     pub async fn set_block(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
-        self.apply(vec![Change::Block { user, other, on }]).await
+        self.set(Change::Block { user, other, on }).await
     }
 
     /// Sets whether the user mutes the other.
     pub async fn set_mute(&self, user: UserId, other: UserId, on: bool) -> Result<()> {
-        self.apply(vec![Change::Mute { user, other, on }]).await
+        self.set(Change::Mute { user, other, on }).await
     }
 
     /// Sets what feeds need to know about a board. Pins of a board that was never set show nowhere. When a board becomes listed,
     /// publish its pins after this, because those that were not published while it was hidden are not known.
     pub async fn set_board(&self, board: BoardId, facts: BoardFacts) -> Result<()> {
-        self.apply(vec![Change::Board { board, facts: Some(facts) }]).await
+        self.set(Change::Board { board, facts: Some(facts) }).await
     }
 
     /// Forgets a board with its follows; its pins show nowhere.
     pub async fn forget_board(&self, board: BoardId) -> Result<()> {
-        self.apply(vec![Change::Board { board, facts: None }]).await
+        self.set(Change::Board { board, facts: None }).await
     }
 
     /// Forgets a person: edges of both directions, boards, pins and feed.
     pub async fn forget_user(&self, user: UserId) -> Result<()> {
-        self.apply(vec![Change::UserGone { user }]).await
+        self.set(Change::UserGone { user }).await
     }
 
     /// Puts a pin into the home feeds of its board's and its topics' followers and into the public feeds. Publishing it again
-    /// replaces what was known (a move, other topics).
-    pub async fn publish(&self, facts: PinFacts) -> Result<()> {
+    /// replaces what was known (a move, other topics). Returns what is left for [`Feeds::deliver`].
+    pub async fn publish(&self, facts: PinFacts) -> Result<Vec<Rest>> {
         self.apply(vec![Change::Publish(facts)]).await
     }
 
     /// Takes a pin out of all feeds.
     pub async fn retract(&self, pin: PinId) -> Result<()> {
-        self.apply(vec![Change::Retract(pin)]).await
+        self.set(Change::Retract(pin)).await
     }
 
     /// Reads a page of the user's home feed: entries strictly older than `before`.
@@ -155,7 +185,7 @@ impl Feeds {
         Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked || relation.muted).collect())
     }
 
-    async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
+    pub(crate) async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
         check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
         self.call("relations", self.engine.relations(user, others.to_vec())).await
     }
@@ -173,8 +203,12 @@ impl Feeds {
 
     /// Counts the board's followers exactly: those of its owner less those who left it out, and those who follow it alone.
     pub async fn followers_of_board(&self, board: BoardId) -> Result<u64> {
-        let counts = self.call("board_followers", self.engine.board_followers(vec![board])).await?;
-        Ok(counts.first().copied().unwrap_or(0))
+        Ok(self.followers_of_boards(vec![board]).await?.first().copied().unwrap_or(0))
+    }
+
+    pub(crate) async fn followers_of_boards(&self, boards: Vec<BoardId>) -> Result<Vec<u64>> {
+        check_batch("boards", boards.len(), BATCH_ITEMS_MAX)?;
+        self.call("board_followers", self.engine.board_followers(boards)).await
     }
 
     /// Lists a person's followers, newest first.
@@ -223,7 +257,6 @@ impl Feeds {
     /// does that, and drops idle feeds. [`Kept::Behind`]: something got lost; go on from [`Feeds::restored_offset`]. Takes as long
     /// as the disk needs, so it has no deadline.
     pub async fn snapshot(&self, offset: i64) -> Result<Kept> {
-        self.maintain().await?;
         let started = Instant::now();
         let answer = self.engine.snapshot(offset).await;
         finish("snapshot", started, &answer);

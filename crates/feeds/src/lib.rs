@@ -9,7 +9,8 @@
 //!        └─▶ no feed in memory ─▶ the caller builds it from storage ─▶ fill(user)
 //! ```
 //!
-//! Reading order: `facts.rs` (the words), `feeds.rs` (the front), `engine.rs` (the port), `engine/memory.rs`, `engine/redis.rs`.
+//! Reading order: `facts.rs` (the words), `feeds.rs` (the front), `engine.rs` (the port), `engine/memory.rs`, `engine/redis.rs`; for
+//! processes of their own `server.rs` (the gRPC face over the front), `access.rs`, `wire.rs` and `engine/remote.rs`, which calls it.
 //!
 //! Invariants
 //! - The caller reads the truth from storage and sets it here; every call may come twice or late, and the last one wins.
@@ -19,6 +20,7 @@
 //!   lacks nothing down to where it says that it ends.
 //! - Lists are bounded; each knows where it ends, and nobody ever reaches a false end.
 
+mod access;
 mod error;
 mod facts;
 mod limits;
@@ -31,13 +33,20 @@ mod contract;
 mod engine;
 #[cfg(test)]
 mod naive;
+mod server;
+mod wire;
 
-pub use engine::{Change, Engine, Fault, Faulty, Kept, MemoryEngine, Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
+pub use access::{AccessList, Caller};
+pub use engine::{
+    Change, Engine, Fault, Faulty, Kept, MemoryEngine, Persistence, RedisEngine, RemoteEngine, ServerConfig, ServerSettings, survey,
+};
 pub use error::{Error, Result};
 pub use facts::{
     BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
-    Relation, Stats, Target, TargetKind,
+    Relation, Rest, Stats, Target, TargetKind,
 };
 pub use feeds::Feeds;
+pub use grpc::Identity;
 pub use limits::Limits;
 pub use metrics::METRICS;
+pub use server::serve;

@@ -11,6 +11,8 @@ pub(crate) const BATCH_ITEMS_MAX: usize = 1_000;
 pub(crate) const CHANGES_PER_CALL_MAX: usize = 10_000;
 /// Bytes kept for one user of what was shown. More is refused.
 pub(crate) const SHOWN_BYTES_MAX: usize = 64 << 10;
+/// Followers whom one `deliver` reaches: keeps one call well under its deadline. More is refused.
+pub(crate) const DELIVERIES_PER_CALL_MAX: usize = 10_000;
 /// Milliseconds that a call may take before the caller is told that it gave no answer.
 pub(crate) const CALL_MS_MAX: u64 = 5_000;
 /// Milliseconds within which a caller that found no feed builds and fills it (storage calls end after ten seconds each). A fill
@@ -36,6 +38,8 @@ pub struct Limits {
     pub public_entries_max: usize,
     /// Followers above which pins are not pushed to every follower but merged in when a feed is read.
     pub merge_threshold: usize,
+    /// Followers of one source to whose feeds publishing itself pushes a pin. Those beyond it are left to `deliver`.
+    pub fan_out_max: usize,
     /// Milliseconds without a read after which a feed is dropped; it is rebuilt when the person comes back.
     pub idle_ms: i64,
     /// Entries of all home feeds together (16 bytes each). The feeds that were read longest ago are dropped beyond it. In Redis its
@@ -49,6 +53,7 @@ impl Default for Limits {
             home_entries_max: 1_000,
             public_entries_max: 20_000,
             merge_threshold: 10_000,
+            fan_out_max: 5_000,
             idle_ms: 30 * Timestamp::DAY,
             home_entries_total_max: 16_000_000,
         }

@@ -12,6 +12,8 @@ pub(crate) const FILLS_REFUSED_TOTAL: &str = "feeds_fills_refused_total";
 pub(crate) const SNAPSHOTS_BROKEN_TOTAL: &str = "feeds_snapshots_broken_total";
 pub(crate) const SNAPSHOT_BYTES: &str = "feeds_snapshot_bytes";
 pub(crate) const SWEPT_PINS_TOTAL: &str = "feeds_swept_pins_total";
+pub(crate) const CALLS_REFUSED_TOTAL: &str = "feeds_calls_refused_total";
+pub(crate) const REMOTE_LOST_TOTAL: &str = "feeds_remote_lost_total";
 
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[
@@ -25,4 +27,6 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(SNAPSHOTS_BROKEN_TOTAL, "Snapshots that could not be read; the feeds were rebuilt."),
     Metric::gauge(SNAPSHOT_BYTES, "Size of the last snapshot."),
     Metric::counter(SWEPT_PINS_TOTAL, "Pins forgotten because no list held them any more."),
+    Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the feeds service that its access list does not allow, by `caller` and `call`."),
+    Metric::counter(REMOTE_LOST_TOTAL, "Calls of feeds services that were lost, by `address`; it is left out for a while."),
 ];

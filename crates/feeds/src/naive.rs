@@ -1,11 +1,11 @@
 //! The feeds against a naive model: random changes, delivered late, twice and in any order, with builders that read old truth,
 //! sweeps, and restarts from snapshots. When everything has been delivered, every page equals what the truth says.
 
+mod place;
 mod step;
 mod truth;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::time::ManualClock;
@@ -14,8 +14,11 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::contract::live::Servers;
+use crate::contract::service::Service;
+use crate::engine::MemoryEngine;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
+use place::Place;
 use step::{Step, step};
 use truth::Truth;
 
@@ -27,8 +30,14 @@ const DOMAINS: [&str; 3] = ["", "example.org", "example.net"];
 /// Cases on real servers in each test run.
 const LIVE_CASES: u32 = 16;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const LIMITS: Limits =
-    Limits { home_entries_max: 6, public_entries_max: 8, merge_threshold: 2, idle_ms: i64::MAX, home_entries_total_max: 1_000 };
+const LIMITS: Limits = Limits {
+    home_entries_max: 6,
+    public_entries_max: 8,
+    merge_threshold: 2,
+    fan_out_max: 1,
+    idle_ms: i64::MAX,
+    home_entries_total_max: 1_000,
+};
 
 fn user(n: u64) -> UserId {
     UserId::new(Shard(n as u16), n)
@@ -71,33 +80,25 @@ struct World {
     /// All events, and which of them have been delivered since the last restart.
     log: Vec<(Subject, bool)>,
     builds: Vec<Build>,
+    /// What is left of fan-outs, and the event that began each.
+    rests: Vec<(usize, Rest)>,
     place: Place,
+    /// The service through which the feeds are asked.
+    service: Option<Service>,
     ticks: i64,
-}
-
-/// Where the engine keeps what it holds.
-enum Place {
-    Snapshot(PathBuf),
-    Servers(Arc<Servers>),
-}
-
-impl Place {
-    fn url(&self) -> String {
-        match self {
-            Place::Snapshot(path) => format!("memory:?snapshot={}", path.display()),
-            Place::Servers(servers) => servers.url(),
-        }
-    }
 }
 
 impl World {
     async fn new(place: Place, is_now: bool) -> World {
         let clock = Arc::new(ManualClock::at(NOW));
-        let feeds = Feeds::open(&place.url(), clock.clone(), LIMITS).expect("feeds");
+        let service = place.service(&clock);
+        let url = service.as_ref().map_or_else(|| place.url(), Service::url);
+        let feeds = Feeds::open(&url, clock.clone(), LIMITS).expect("feeds");
         feeds.clear().await.expect("cleared");
         feeds.complete(0).await.expect("complete");
         let base = if is_now { NOW.0 - 60 } else { 0 };
-        let mut world = World { truth: Truth::default(), feeds, clock, base, log: Vec::new(), builds: Vec::new(), place, ticks: 0 };
+        let (log, builds, rests) = (Vec::new(), Vec::new(), Vec::new());
+        let mut world = World { truth: Truth::default(), feeds, clock, base, log, builds, rests, place, service, ticks: 0 };
         for n in 0..BOARDS {
             world.truth.boards.insert(board(n), BoardFacts { owner: user(n % USERS), listed: true });
             world.note(Subject::Board(board(n)));
@@ -107,7 +108,7 @@ impl World {
 
     fn advance(&self, ms: i64) {
         self.clock.advance(ms);
-        if let Place::Servers(servers) = &self.place {
+        if let Some(servers) = self.place.servers() {
             servers.advance(ms);
         }
     }
@@ -133,8 +134,17 @@ impl World {
 
     async fn deliver(&mut self, index: usize) {
         let subject = self.log[index].0;
-        self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        let rests = self.feeds.apply(vec![self.change(subject)]).await.expect("applied");
+        self.rests.extend(rests.into_iter().map(|rest| (index, rest)));
         self.log[index].1 = true;
+    }
+
+    /// Delivers some of what is left of a fan-out; `twice`: and forgets that it did.
+    async fn deliver_rest(&mut self, n: usize, limit: usize, twice: bool) {
+        let n = n % self.rests.len();
+        let (index, rest) = if twice { self.rests[n] } else { self.rests.swap_remove(n) };
+        let left = self.feeds.deliver(rest, limit).await.expect("delivered");
+        self.rests.extend(left.map(|left| (index, left)));
     }
 
     async fn deliver_all(&mut self) {
@@ -143,6 +153,12 @@ impl World {
             if !self.log[index].1 {
                 self.deliver(index).await;
             }
+        }
+    }
+
+    async fn deliver_rests(&mut self) {
+        while !self.rests.is_empty() {
+            self.deliver_rest(0, 1, false).await;
         }
     }
 
@@ -238,11 +254,14 @@ impl World {
 
     async fn restart(&mut self, should_save: bool) {
         let offset = self.log.iter().position(|(_, delivered)| !delivered).unwrap_or(self.log.len());
+        // An event is done when its fan-out is.
+        let offset = self.rests.iter().map(|(index, _)| *index).fold(offset, usize::min);
         if should_save {
             assert_eq!(self.feeds.snapshot(offset as i64).await, Ok(Kept::Whole));
             return;
         }
-        self.feeds = Feeds::open(&self.place.url(), self.clock.clone(), LIMITS).expect("feeds");
+        let url = self.service.as_ref().map_or_else(|| self.place.url(), Service::url);
+        self.feeds = Feeds::open(&url, self.clock.clone(), LIMITS).expect("feeds");
         self.builds.clear();
         let from = self.feeds.restored_offset().await.expect("an answer");
         self.log.iter_mut().skip(from.unwrap_or(0) as usize).for_each(|(_, delivered)| *delivered = false);
@@ -269,6 +288,7 @@ impl World {
                 }
             }
             Step::DeliverAll => self.deliver_all().await,
+            Step::DeliverRest(n, limit, twice) if !self.rests.is_empty() => self.deliver_rest(n, limit, twice).await,
             Step::Read(u) => self.read(user(u)).await,
             Step::Refresh(u) => {
                 let waiting = self.builds.len();
@@ -290,10 +310,15 @@ impl World {
             Step::Snapshot => self.restart(true).await,
             Step::Restart => self.restart(false).await,
             Step::Flush => {
-                if let Place::Servers(servers) = &self.place {
+                if let Some(servers) = self.place.servers() {
                     servers.flush();
                     assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
                     assert_eq!(self.feeds.snapshot(0).await, Ok(Kept::Behind));
+                } else if let Some(service) = &mut self.service {
+                    service.kill();
+                    let empty = MemoryEngine::open(None, self.clock.clone(), LIMITS);
+                    *service = Service::start_at(Arc::new(empty), None, service.address);
+                    assert!(matches!(self.feeds.home(user(0), None, 1).await, Err(crate::Error::Unavailable(_))));
                 }
                 self.restart(false).await;
             }
@@ -350,6 +375,7 @@ impl World {
     /// Everything has been delivered: every answer equals the truth.
     async fn check(&mut self) {
         self.deliver_all().await;
+        self.deliver_rests().await;
         for limit in [1, 4, 100] {
             for reader in (0..USERS).map(user) {
                 if let Some(whole) = self.whole_home(reader, limit).await {
@@ -435,13 +461,18 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, cases, ..ProptestConfig::default() }
 }
 
-/// Runs a few cases on real servers; `PROPTEST_CASES` asks for more.
+/// Runs a few cases on real servers.
 fn check_live(servers: Option<Servers>) {
     let Some(servers) = servers.map(Arc::new) else { return };
+    check_some(|| Place::Servers(servers.clone()));
+}
+
+/// Runs a few cases; `PROPTEST_CASES` asks for more.
+fn check_some(place: impl Fn() -> Place) {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(LIVE_CASES);
     let mut runner = TestRunner::new(config(cases));
     let outcome = runner.run(&(rounds(), any::<bool>()), |(rounds, is_now)| {
-        check(Place::Servers(servers.clone()), is_now, &rounds);
+        check(place(), is_now, &rounds);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
@@ -460,6 +491,17 @@ proptest! {
 #[test]
 fn feeds_in_redis_equal_a_naive_model() {
     check_live(Servers::one("feeds::naive::feeds_in_redis_equal_a_naive_model"));
+}
+
+#[test]
+fn feeds_in_a_service_equal_a_naive_model() {
+    check_some(|| Place::Service);
+}
+
+#[test]
+fn feeds_in_redis_through_a_service_equal_a_naive_model() {
+    let Some(servers) = Servers::one("feeds::naive::feeds_in_redis_through_a_service_equal_a_naive_model").map(Arc::new) else { return };
+    check_some(|| Place::ServersThroughService(servers.clone()));
 }
 
 #[test]

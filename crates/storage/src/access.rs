@@ -8,23 +8,14 @@
 //! ```
 //!
 //! Tables are named as everywhere: those of objects (`pins`), associations (`board_has_pins`), and `names`, `outbox`, `audit`. `*` is all
-//! of them. What the list does not allow is refused. The list holds hashes, so whoever reads it can't call; a key is 256 random bits, so
-//! one round of SHA-256 is enough.
+//! of them. What the list does not allow is refused.
 
 use model::{Assoc, Kind};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::audit::hexadecimal;
 use crate::batch::{Batch, Condition};
 use crate::engine::Op;
 use crate::error::{Error, Result};
-
-/// Bytes of a caller's name. It stands in metrics and logs.
-const NAME_BYTES_MAX: usize = 64;
-/// Callers of a list: one per kind of process is usual. Each is a label of a metric.
-const CALLERS_MAX: usize = 1_000;
 
 /// What an entry allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,51 +72,25 @@ impl AccessList {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::Invalid(format!("The access list is wrong: {what}.")));
-        if self.callers.is_empty() || self.callers.len() > CALLERS_MAX {
-            return wrong(format!("it has {} callers; 1 to {CALLERS_MAX} are possible", self.callers.len()));
-        }
-        for (index, caller) in self.callers.iter().enumerate() {
-            check_caller_name(&caller.name)?;
-            if self.callers[..index].iter().any(|other| other.name == caller.name) {
-                return wrong(format!("'{}' stands in it twice", caller.name));
-            }
-            if caller.key_hash().is_none() {
-                return wrong(format!("the key_sha256 of '{}' is not 64 hexadecimal digits", caller.name));
-            }
-            for table in caller.read.iter().chain(&caller.write).chain(&caller.scan) {
-                check_table(table)?;
-            }
-        }
-        Ok(())
+        grpc::check(&self.callers).map_err(Error::Invalid)?;
+        let tables = |caller: &'_ Caller| [&caller.read, &caller.write, &caller.scan].map(Clone::clone).concat();
+        self.callers.iter().flat_map(tables).try_for_each(|table| check_table(&table))
     }
 
-    /// Finds who calls. Takes the same time for a wrong key as for a right one, and for a name that is not on the list.
+    /// Finds who calls.
     pub fn identify(&self, authorization: Option<&str>) -> std::result::Result<&Caller, String> {
-        let credentials = authorization.and_then(|text| text.strip_prefix("Bearer ")).and_then(|text| text.split_once(':'));
-        let Some((name, key)) = credentials else {
-            return Err("The storage service has an access list, and this call names no caller. Set storage.caller and storage.key.".into());
-        };
-        let given: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let mut found = None;
-        for caller in &self.callers {
-            let is_key = caller.key_hash().unwrap_or_default().ct_eq(&given);
-            if bool::from(is_key) && caller.name == name {
-                found = Some(caller);
-            }
-        }
-        found.ok_or_else(|| {
-            "The storage service's access list has no such caller with such a key. Look at storage.caller and storage.key.".into()
-        })
+        grpc::identify(&self.callers, authorization, "storage")
     }
 }
 
-fn check_caller_name(name: &str) -> Result<()> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
-        return Err(Error::Invalid(format!("'{name}' is no name of a caller; use up to {NAME_BYTES_MAX} letters, digits, - and _.")));
+impl grpc::Entry for Caller {
+    fn name(&self) -> &str {
+        &self.name
     }
-    Ok(())
+
+    fn key_sha256(&self) -> &str {
+        &self.key_sha256
+    }
 }
 
 fn check_table(table: &str) -> Result<()> {
@@ -149,24 +114,10 @@ pub(crate) const OUTBOX: &str = "outbox";
 impl Caller {
     /// Makes an entry with a fresh key; returns both. The key is nowhere else.
     pub fn fresh(name: &str, read: Vec<String>, write: Vec<String>, scan: Vec<String>, operations: bool) -> Result<(Caller, String)> {
-        let key = hexadecimal(&runtime::random_bytes::<32>());
-        let key_sha256 = hexadecimal(&Sha256::digest(key.as_bytes()));
+        let (key, key_sha256) = grpc::fresh_key();
         let caller = Caller { name: name.to_owned(), key_sha256, read, write, scan, operations };
         AccessList { callers: vec![caller.clone()] }.check()?;
         Ok((caller, key))
-    }
-
-    fn key_hash(&self) -> Option<[u8; 32]> {
-        let digits = self.key_sha256.as_bytes();
-        let mut hash = [0; 32];
-        if digits.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let [high, low] = [pair[0], pair[1]].map(|digit| (digit as char).to_digit(16));
-            *byte = (high? * 16 + low?) as u8;
-        }
-        Some(hash)
     }
 
     /// Tells whether the caller may do this to this table; if not, what is missing.

@@ -17,13 +17,11 @@ mod session;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::{AccessList, Caller, OUTBOX, Right};
@@ -36,16 +34,6 @@ use crate::wire::{self, MESSAGE_BYTES_MAX, Piece};
 use session::Session;
 use watch::Watchers;
 
-/// Calls of one connection at a time: sessions and watches of one client, which has a few.
-const STREAMS_MAX: u32 = 64;
-/// Bytes on their way to us that we have not looked at yet, per call and per connection: a whole batch at full speed.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// A client that has said nothing for this long is asked whether it is there, and given up after the same time again.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long calls may take to end once the service should. What was acknowledged is durable; what was not is unknown to its caller.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
-
 type Answers<T> = BoxStream<'static, std::result::Result<T, Status>>;
 
 /// Serves a store to other processes until `shutdown`, then lets running calls end. Without an access list everybody may do everything,
@@ -56,47 +44,18 @@ pub async fn serve(
     access: Option<AccessList>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let address = listener.local_addr().map_err(|error| Error::Unavailable(format!("The storage service can't listen: {error}.")))?;
-    if access.is_none() && !address.ip().is_loopback() {
-        return Err(Error::Invalid(format!(
-            "The storage service would let everybody on the network of {address} do everything. Give it an access list (storage.access), or listen on 127.0.0.1."
-        )));
-    }
-    if access.is_none() {
-        tracing::warn!(%address, "the storage service has no access list: every process on this machine may do everything");
-    }
+    let has_access_list = access.is_some();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let service = Service { storage, access: access.map(Arc::new), watchers: Watchers::default(), stopped: stopped.clone() };
+    let service = Service { storage, access: access.map(Arc::new), watchers: Watchers::default(), stopped };
     let service = StorageServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let signal = async move {
         shutdown.await;
         stop.send_replace(true);
     };
-    let serving = tonic::transport::Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), signal);
-    tracing::info!(%address, "the storage service listens");
-    tokio::select! {
-        served = serving => served.map_err(|error| Error::Unavailable(format!("The storage service ended: {error}."))),
-        () = drained(stopped) => {
-            tracing::warn!("some calls of the storage service did not end in time; their callers don't know what became of them");
-            Ok(())
-        }
-    }
-}
-
-/// Waits until calls have had their time to end.
-async fn drained(mut stopped: tokio::sync::watch::Receiver<bool>) {
-    // The sender lives in the serving future, which is waited for beside this one.
-    if stopped.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    tokio::time::sleep(DRAIN_MAX).await;
+    grpc::serve(listener, "storage", service, has_access_list, signal).await.map_err(|error| match error {
+        grpc::NotServed::Open(message) => Error::Invalid(message),
+        grpc::NotServed::Ended(message) => Error::Unavailable(message),
+    })
 }
 
 struct Service {

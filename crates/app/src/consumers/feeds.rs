@@ -9,9 +9,11 @@
 //!        └──▶ replay to the log's end as it was ──▶ vouch ──▶ follow, vouch now and then ── behind ──▶ from the top
 //! ```
 
+use std::time::Duration;
+
 use feeds::{Kept, PinFacts, Target};
 use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Topic, TopicId, UserId};
-use runtime::Shutdown;
+use runtime::{Backoff, PartState, Shutdown};
 
 use crate::compose::App;
 use crate::error::Result;
@@ -20,15 +22,47 @@ use crate::viewer::is_listed;
 
 /// Events read at once.
 const STEP: usize = 256;
+/// How often it is looked whether feeds that are away are back: after the first time, and at most.
+const AWAY_LOOK_MIN: Duration = Duration::from_millis(100);
+const AWAY_LOOK_MAX: Duration = Duration::from_secs(2);
 
 impl App {
     /// Makes the feeds whole, then follows the log until shutdown and vouches for them a last time.
     pub async fn run_feeds(&self, shutdown: Shutdown) -> Result<()> {
-        while self.follow_log(&shutdown).await? == Kept::Behind {
-            metrics::counter!(crate::metrics::FEEDS_LOST_TOTAL).increment(1);
-            tracing::warn!("the feeds have lost something; they are mended from the log, or rebuilt from storage");
+        while !shutdown.is_signalled() {
+            match self.follow_log(&shutdown).await {
+                Ok(Kept::Whole) => return Ok(()),
+                Ok(Kept::Behind) => {
+                    metrics::counter!(crate::metrics::FEEDS_LOST_TOTAL).increment(1);
+                    tracing::warn!("the feeds have lost something; they are mended from the log, or rebuilt from storage");
+                }
+                Err(error) => {
+                    if !self.were_feeds_away(&shutdown).await {
+                        return Err(error);
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Waits until the feeds answer, or for shutdown; tells whether they did not answer at once. Feeds elsewhere come and go, and should
+    /// not be empty for half a minute because they were away for one.
+    async fn were_feeds_away(&self, shutdown: &Shutdown) -> bool {
+        let mut backoff = Backoff::new(AWAY_LOOK_MIN, AWAY_LOOK_MAX);
+        let mut is_first = true;
+        while let Err(error) = self.feeds.restored_offset().await {
+            self.health.set("feeds", PartState::Degraded(error.to_string()));
+            is_first = false;
+            tokio::select! {
+                () = shutdown.wait() => return true,
+                () = tokio::time::sleep(backoff.next_delay()) => {}
+            }
+        }
+        if !is_first {
+            self.health.set("feeds", PartState::Up);
+        }
+        !is_first
     }
 
     /// Ends at shutdown, or when the feeds have lost something.
@@ -162,7 +196,7 @@ impl App {
     /// Publishes a pin that stands on a listed board, and retracts any other.
     pub async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<()> {
         match self.pin_facts(pin).await? {
-            Some(facts) => self.feeds.publish(facts).await?,
+            Some(facts) => drop(self.feeds.publish(facts).await?),
             None => self.feeds.retract(pin).await?,
         }
         Ok(())

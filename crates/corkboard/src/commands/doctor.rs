@@ -70,11 +70,16 @@ fn server(config: &Config) -> anyhow::Result<Check> {
         Some(member) => format!("a server runs (process {}, port {})", member.pid, member.service_endpoint.port),
         None => "no server runs on this folder".into(),
     };
-    for member in Registry::open(&config.discovery.url)?.members("storage")? {
-        found.push_str(&format!("; a storage service (process {}, port {})", member.pid, member.service_endpoint.port));
+    for service in ["storage", "feeds"] {
+        for member in Registry::open(&config.discovery.url)?.members(service)? {
+            found.push_str(&format!("; a {service} service (process {}, port {})", member.pid, member.service_endpoint.port));
+        }
     }
     if config.storage.is_remote() {
         found.push_str(&format!("; storage is at {}", config.storage.url));
+    }
+    if config.feeds.is_remote() {
+        found.push_str(&format!("; feeds are at {}", config.feeds.url));
     }
     Ok(Check { what: "server", found, problems: Vec::new() })
 }
@@ -129,9 +134,35 @@ async fn cache(config: &Config) -> Check {
     Check { what: "cache", found, problems }
 }
 
+/// Asks a feeds service whether it has everything.
+async fn feeds_elsewhere(config: &Config) -> Check {
+    let asked = async {
+        let feeds = crate::wiring::open_feeds(config, &config.feeds.url, runtime::SystemClock::shared())?;
+        let stats = feeds.stats().await?;
+        feeds.public(feeds::PublicFeed::Everything, None, 1).await?;
+        anyhow::Ok(stats)
+    };
+    match asked.await {
+        Ok(stats) => {
+            let found =
+                format!("served by {}: {} people, {} edges, {} feeds in memory", config.feeds.url, stats.users, stats.edges, stats.feeds);
+            Check { what: "feeds", found, problems: Vec::new() }
+        }
+        Err(error) => {
+            let problem = format!(
+                "{error}. Start it with --roles feeds, or look at the way to it and at feeds.caller; the site reads feeds from storage until then, which is slower."
+            );
+            Check { what: "feeds", found: format!("at {}", config.feeds.url), problems: vec![problem] }
+        }
+    }
+}
+
 /// Compares what the feeds' Redis does with what the configuration says.
 async fn feeds(config: &Config) -> Check {
     let what = "feeds";
+    if config.feeds.is_remote() {
+        return feeds_elsewhere(config).await;
+    }
     if !config.feeds.url.starts_with("redis://") {
         let kept = if config.feeds.url.contains("snapshot=") { "with a snapshot" } else { "nothing of them is kept" };
         return Check { what, found: format!("in the server's memory, {kept}"), problems: Vec::new() };

@@ -1,4 +1,4 @@
-//! `corkboard feeds`: rebuilds feeds in Redis from storage, and compares them with it.
+//! `corkboard feeds`: rebuilds feeds in Redis or in a service from storage, and compares them with it.
 //!
 //! Feeds in the server's memory belong to the server alone: it rebuilds them when their snapshot is not there.
 
@@ -40,6 +40,23 @@ pub enum FeedsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Makes an entry of the feeds service's access list with a fresh key, and prints both, this once.
+    Access(AccessArgs),
+}
+
+#[derive(Args)]
+pub struct AccessArgs {
+    /// What the caller calls itself: letters, digits, - and _.
+    name: String,
+    /// Lets it read pages, follows and counts.
+    #[arg(long)]
+    read: bool,
+    /// Lets it change follows, pins and feeds.
+    #[arg(long)]
+    write: bool,
+    /// Lets it vouch, rebuild, sweep and count: what the site's server does.
+    #[arg(long)]
+    operate: bool,
 }
 
 #[derive(Args)]
@@ -50,8 +67,11 @@ pub struct Whom {
 }
 
 pub async fn run(command: &FeedsCommand, config: &Config) -> anyhow::Result<ExitCode> {
+    if let FeedsCommand::Access(args) = command {
+        return access(args);
+    }
     ensure!(
-        config.feeds.url.starts_with("redis://"),
+        config.feeds.url.starts_with("redis://") || config.feeds.is_remote(),
         "feeds.url is {}: these feeds live in the server's own memory. To rebuild them, stop it, remove their snapshot and start it again.",
         config.feeds.url
     );
@@ -60,9 +80,19 @@ pub async fn run(command: &FeedsCommand, config: &Config) -> anyhow::Result<Exit
     let code = match command {
         FeedsCommand::Rebuild(whom) => rebuild(&app, whom, config).await?,
         FeedsCommand::Verify { whom, json } => verify(&app, whom, *json).await?,
+        FeedsCommand::Access(_) => ExitCode::SUCCESS,
     };
     finish(&app).await?;
     Ok(code)
+}
+
+fn access(args: &AccessArgs) -> anyhow::Result<ExitCode> {
+    let (entry, key) = feeds::Caller::fresh(&args.name, args.read, args.write, args.operate)?;
+    println!("The caller's configuration (the key is shown this once; keep it out of files that others read):\n");
+    println!("CORKBOARD_FEEDS_CALLER={}\nCORKBOARD_FEEDS_KEY={key}\n", entry.name);
+    println!("The entry for \"callers\" in the service's access list (feeds.access):\n");
+    println!("{}", serde_json::to_string_pretty(&entry)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn person(app: &App, name: &str) -> anyhow::Result<UserId> {
@@ -88,7 +118,8 @@ async fn rebuild(app: &App, whom: &Whom, config: &Config) -> anyhow::Result<Exit
         bar.set_message("the server rebuilds; pages come from storage meanwhile");
         app.feeds.clear().await.context("the feeds could not be cleared")?;
         let started = Instant::now();
-        while !app.feeds.restored_offset().await.is_ok_and(|offset| offset.is_some()) {
+        // A read is answered when everything is there again. Where to go on is for the server alone to ask.
+        while app.feeds.public(feeds::PublicFeed::Everything, None, 1).await.is_err() {
             ensure!(
                 started.elapsed() < REBUILD_LIMIT,
                 "the server has not rebuilt the feeds for {} minutes: look at its log. It goes on with it, or does it at its next start.",

@@ -10,6 +10,8 @@ pub mod feeds;
 pub mod import;
 pub mod legal;
 pub mod serve;
+pub mod serve_apart;
+pub mod serve_feeds;
 pub mod serve_storage;
 pub mod status;
 pub mod storage;

@@ -23,16 +23,18 @@ use crate::wiring::{Purpose, live, open_app};
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
 /// How often a process whose storage runs elsewhere looks whether it is there.
 const STORAGE_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Roles that a process can have besides `all` and `storage`. Their embedded engines live in one process, so they run together.
-const ROLES_TOGETHER: [&str; 7] = ["web", "feeds", "search", "jobs", "worker", "archive", "monitor"];
+/// Roles that can run in a process of their own.
+const ROLES_APART: [&str; 2] = ["storage", "feeds"];
+/// The other roles besides `all`. Their embedded engines live in one process, so they run together.
+const ROLES_TOGETHER: [&str; 6] = ["web", "search", "jobs", "worker", "archive", "monitor"];
 
 /// What a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    Everything,
+    /// The site, with whatever does not run elsewhere.
+    Site,
     Storage,
-    /// Everything else, over a storage service.
-    AllButStorage,
+    Feeds,
 }
 
 #[derive(Args, Default)]
@@ -40,14 +42,16 @@ pub struct ServeArgs {
     /// Address and port to listen on, like 127.0.0.1:8080 or [::]:80. Port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Which roles this process runs: all, storage alone, or web,feeds,search,jobs,worker,archive,monitor over a storage service.
+    /// Which roles this process runs: all; storage or feeds alone; or the others, with those of the two that don't run elsewhere.
     #[arg(long, value_name = "ROLES", value_delimiter = ',')]
     pub roles: Vec<String>,
 }
 
 pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    if part_of(&args.roles, config.storage.is_remote())? == Part::Storage {
-        return super::serve_storage::run(config).await;
+    match part_of(&args.roles, [config.storage.is_remote(), config.feeds.is_remote()])? {
+        Part::Storage => return super::serve_storage::run(config).await,
+        Part::Feeds => return super::serve_feeds::run(config).await,
+        Part::Site => {}
     }
     runtime::telemetry::start_metrics();
     crate::metrics::describe();
@@ -91,39 +95,42 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Decides what a process runs; refuses what can't be run apart.
-fn part_of(roles: &[String], is_storage_remote: bool) -> anyhow::Result<Part> {
+/// Decides what a process runs; refuses what can't be run apart. `are_remote` is about [`ROLES_APART`].
+fn part_of(roles: &[String], are_remote: [bool; 2]) -> anyhow::Result<Part> {
     for role in roles {
         ensure!(
-            ["all", "storage"].contains(&role.as_str()) || ROLES_TOGETHER.contains(&role.as_str()),
-            "'{role}' is no role. The roles are: all, storage, {}.",
+            role == "all" || ROLES_APART.contains(&role.as_str()) || ROLES_TOGETHER.contains(&role.as_str()),
+            "'{role}' is no role. The roles are: all, {}, {}.",
+            ROLES_APART.join(", "),
             ROLES_TOGETHER.join(", ")
         );
     }
-    let has = |name: &str| roles.iter().any(|role| role == name);
+    let has = |name: &str| roles.is_empty() || roles.iter().any(|role| role == name || role == "all");
     let together = ROLES_TOGETHER.iter().filter(|role| has(role)).count();
-    let part = match (has("storage"), together) {
-        _ if roles.is_empty() || has("all") => Part::Everything,
-        (true, 0) => Part::Storage,
-        (true, all) if all == ROLES_TOGETHER.len() => Part::Everything,
-        (false, all) if all == ROLES_TOGETHER.len() => Part::AllButStorage,
+    match (ROLES_APART.map(has), together) {
+        ([true, false], 0) => return Ok(Part::Storage),
+        ([false, true], 0) => return Ok(Part::Feeds),
+        (_, count) if count == ROLES_TOGETHER.len() => {}
         _ => bail!(
-            "--roles {}: so far only storage can run apart. Feeds, search, jobs and the log have engines that live in one process, so {} run together. Run one process with --roles storage, and one with --roles {} and storage.url = \"remote:HOST:PORT\".",
+            "--roles {}: so far only storage and feeds can run apart, each in a process of its own. Search, jobs and the log have engines that live in one process, so {} run together. Run one process with --roles storage or --roles feeds, and one with the others and storage.url or feeds.url = \"remote:HOST:PORT\".",
             roles.join(","),
-            ROLES_TOGETHER.join(", "),
-            ROLES_TOGETHER.join(",")
+            ROLES_TOGETHER.join(", ")
         ),
-    };
-    let rest = ROLES_TOGETHER.join(",");
-    ensure!(
-        part != Part::Everything || !is_storage_remote,
-        "storage.url says that storage runs elsewhere, so this process does not run all roles: write --roles {rest}."
-    );
-    ensure!(
-        part != Part::AllButStorage || is_storage_remote,
-        "--roles {rest} leaves storage to another process, but storage.url says that it is here: set it to remote:HOST:PORT, or add storage to --roles."
-    );
-    Ok(part)
+    }
+    let here = ROLES_APART.iter().zip(are_remote).filter(|(_, is_remote)| !is_remote).map(|(role, _)| *role);
+    let rest = here.chain(ROLES_TOGETHER).collect::<Vec<_>>().join(",");
+    for (role, is_remote) in ROLES_APART.into_iter().zip(are_remote) {
+        ensure!(
+            !(has(role) && is_remote),
+            "{role}.url says that {role} runs elsewhere, so this process does not run all roles: write --roles {rest}."
+        );
+        ensure!(
+            has(role) || is_remote,
+            "--roles {} leaves {role} to another process, but {role}.url says that it is here: set it to remote:HOST:PORT, or add {role} to --roles.",
+            roles.join(",")
+        );
+    }
+    Ok(Part::Site)
 }
 
 /// Listens on an address; `key` is what sets it.
@@ -243,27 +250,42 @@ async fn drain(app: &App, supervisor: &Supervisor, server: tokio::task::JoinHand
 mod tests {
     use super::*;
 
-    fn decide(roles: &str, is_storage_remote: bool) -> Result<Part, String> {
+    fn decide(roles: &str, are_remote: [bool; 2]) -> Result<Part, String> {
         let roles: Vec<String> = roles.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect();
-        part_of(&roles, is_storage_remote).map_err(|error| error.to_string())
+        part_of(&roles, are_remote).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn roles_are_all_or_storage_or_the_rest() {
-        let rest = ROLES_TOGETHER.join(",");
-        assert_eq!(decide("", false), Ok(Part::Everything));
-        assert_eq!(decide("all", false), Ok(Part::Everything));
-        assert_eq!(decide(&format!("storage,{rest}"), false), Ok(Part::Everything));
-        assert_eq!(decide("storage", false), Ok(Part::Storage));
-        assert_eq!(decide(&rest, true), Ok(Part::AllButStorage));
-        for (roles, is_storage_remote, wanted) in [
-            ("web", true, "so far only storage can run apart"),
-            ("web,storage", false, "so far only storage can run apart"),
-            (rest.as_str(), false, "set it to remote:"),
-            ("", true, "--roles web"),
-            ("wep", false, "'wep' is no role"),
+    fn roles_are_all_or_one_that_can_run_apart_or_the_rest() {
+        const REST: &str = "web,search,jobs,worker,archive,monitor";
+        const HERE: [bool; 2] = [false, false];
+        let with = |more: &str| format!("{more},{REST}");
+        for (roles, are_remote, wanted) in [
+            ("", HERE, Part::Site),
+            ("all", HERE, Part::Site),
+            (&with("storage,feeds"), HERE, Part::Site),
+            (&with("feeds"), [true, false], Part::Site),
+            (&with("storage"), [false, true], Part::Site),
+            (REST, [true, true], Part::Site),
+            ("storage", HERE, Part::Storage),
+            ("feeds", HERE, Part::Feeds),
+            // Whether a service may stand before a service is its own business.
+            ("feeds", [true, true], Part::Feeds),
         ] {
-            let refusal = decide(roles, is_storage_remote).expect_err("a refusal");
+            assert_eq!(decide(roles, are_remote), Ok(wanted), "{roles} {are_remote:?}");
+        }
+        for (roles, are_remote, wanted) in [
+            ("web", [true, true], "so far only storage and feeds can run apart"),
+            ("web,storage", HERE, "so far only storage and feeds can run apart"),
+            ("storage,feeds", HERE, "so far only storage and feeds can run apart"),
+            (&with("feeds"), HERE, "storage.url says that it is here"),
+            (&with("storage"), HERE, "feeds.url says that it is here"),
+            ("", [true, false], "write --roles feeds,web"),
+            ("all", [false, true], "write --roles storage,web"),
+            (&with("storage,feeds"), [true, true], "write --roles web"),
+            ("wep", HERE, "'wep' is no role"),
+        ] {
+            let refusal = decide(roles, are_remote).expect_err("a refusal");
             assert!(refusal.contains(wanted), "{roles}: {refusal}");
         }
     }

@@ -35,7 +35,7 @@ struct Server {
 pub async fn run(args: &StatusArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let registry = Registry::open(&config.discovery.url)?;
     let mut servers: Vec<Server> = Vec::new();
-    for (service, what) in [("web", "server"), ("storage", "storage service")] {
+    for (service, what) in [("web", "server"), ("storage", "storage service"), ("feeds", "feeds service")] {
         for member in registry.members(service)? {
             let at = member.additional_endpoints.get("http").unwrap_or(&member.service_endpoint).clone();
             servers.push(Server { what, member, at });
@@ -58,10 +58,11 @@ pub async fn run(args: &StatusArgs, config: &Config) -> anyhow::Result<ExitCode>
         list.push(json!({ "what": server.what, "running": true, "pid": server.member.pid, "host": reachable(&end.host), "port": end.port, "ready": is_ready, "parts": ready["parts"] }));
     }
     if args.json {
-        // The site's own line, and beside it the storage services of this folder.
-        let storage: Vec<Value> = list.iter().filter(|line| line["what"] == "storage service").cloned().collect();
+        // The site's own line, and beside it the services of this folder.
+        let services = |what: &str| list.iter().filter(|line| line["what"] == what).cloned().collect::<Vec<Value>>();
         let mut first = list.first().cloned().unwrap_or_default();
-        first["storage"] = json!(storage);
+        first["storage"] = json!(services("storage service"));
+        first["feeds"] = json!(services("feeds service"));
         println!("{first}");
     } else {
         for line in &list {

@@ -33,6 +33,7 @@ async fn what_makes_no_sense_is_refused() {
         assert!(matches!(open(url, LIMITS), Err(Error::Invalid(message)) if message.contains("memory:?snapshot=PATH")), "{url}");
     }
     assert!(matches!(open("memory:", Limits { home_entries_max: 0, ..LIMITS }), Err(Error::Invalid(_))));
+    assert!(matches!(open("memory:", Limits { fan_out_max: 0, ..LIMITS }), Err(Error::Invalid(_))));
     assert_eq!(open("memory:", LIMITS).expect("feeds").restored_offset().await, Ok(None));
 }
 
@@ -43,7 +44,7 @@ async fn a_snapshot_comes_back_whole_and_a_damaged_one_means_rebuild() {
     let open = || {
         let clock = Arc::new(ManualClock::at(NOW));
         let url = format!("memory:?snapshot={}", path.display());
-        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock, servers: None }
+        World { feeds: Feeds::open(&url, clock.clone(), LIMITS).expect("feeds"), clock, servers: None, _service: None }
     };
     let world = open();
     assert_eq!(world.feeds.restored_offset().await, Ok(None));
@@ -156,7 +157,9 @@ async fn a_pin_reaches_ten_thousand_followers() {
         world.begin(*follower).await;
     }
     for n in 2_000..2_050 {
-        world.feeds.publish(facts(n)).await.expect("published");
+        for rest in world.feeds.publish(facts(n)).await.expect("published") {
+            assert_eq!(world.feeds.deliver(rest, 5_000).await, Ok(None), "the other half");
+        }
     }
     for follower in followers {
         let page = world.feeds.home(user(follower), None, 60).await.expect("a page");

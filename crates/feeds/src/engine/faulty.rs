@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
-use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
+use crate::facts::{
+    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+};
 
 /// What happens to the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum Fault {
     Unavailable,
     /// The call is done, but its answer is lost.
     AnswerLost,
+    /// The call is not done, and never ends.
+    Hang,
 }
 
 /// An engine that fails on command. Faults are used up in order, one per call; without any, calls go through.
@@ -56,6 +60,7 @@ impl Faulty {
         match fault {
             Fault::Pass => work.await,
             Fault::Unavailable => Err(Error::Unavailable("injected: the engine does not answer".to_owned())),
+            Fault::Hang => std::future::pending().await,
             Fault::AnswerLost => {
                 work.await?;
                 Err(Error::Unknown("injected: the answer was lost".to_owned()))
@@ -66,8 +71,12 @@ impl Faulty {
 
 #[async_trait]
 impl Engine for Faulty {
-    async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
         self.call(self.inner.apply(changes)).await
+    }
+
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        self.call(self.inner.deliver(rest, limit)).await
     }
 
     async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {

@@ -40,7 +40,9 @@ use runtime::SharedClock;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
-use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
+use crate::facts::{
+    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+};
 use crate::limits::{Limits, SWEEP_PINS_MIN};
 use crate::metrics as names;
 use graph::{Board, Node, Topic};
@@ -173,7 +175,7 @@ impl Memory {
         }
     }
 
-    fn apply(&self, change: Change) {
+    fn apply(&self, change: Change) -> Vec<Rest> {
         match change {
             Change::Follow { user, target, on, at } => self.set_follow(user, target, on, at),
             Change::LeftOut { user, board, on } => self.set_left_out(user, board, on),
@@ -182,9 +184,10 @@ impl Memory {
             Change::Board { board, facts: Some(facts) } => self.set_board(board, facts),
             Change::Board { board, facts: None } => self.forget_board(board),
             Change::UserGone { user } => self.forget_user(user),
-            Change::Publish(facts) => self.publish(facts),
+            Change::Publish(facts) => return self.publish(facts),
             Change::Retract(pin) => self.retract(pin),
         }
+        Vec::new()
     }
 
     fn clear(&self) {
@@ -206,12 +209,14 @@ impl Memory {
 
 #[async_trait]
 impl Engine for MemoryEngine {
-    async fn apply(&self, changes: Vec<Change>) -> Result<()> {
-        for change in changes {
-            self.memory.apply(change);
-        }
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
+        let rests = changes.into_iter().flat_map(|change| self.memory.apply(change)).collect();
         self.sweep_if_due();
-        Ok(())
+        Ok(rests)
+    }
+
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        Ok(self.memory.deliver(rest, limit))
     }
 
     async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {
@@ -267,7 +272,11 @@ impl Engine for MemoryEngine {
     }
 
     async fn snapshot(&self, offset: i64) -> Result<Kept> {
-        self.aside(move |memory| memory.save(offset)).await?;
+        self.aside(move |memory| {
+            memory.sweep();
+            memory.save(offset)
+        })
+        .await?;
         Ok(Kept::Whole)
     }
 

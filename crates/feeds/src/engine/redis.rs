@@ -47,7 +47,9 @@ use runtime::SharedClock;
 
 use super::{Change, Engine, Kept};
 use crate::error::Result;
-use crate::facts::{Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Stats, Target, TargetKind};
+use crate::facts::{
+    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+};
 use crate::limits::{LIST_SLACK, Limits};
 use address::Address;
 use client::Client;
@@ -126,8 +128,12 @@ fn cut_length(max: usize) -> usize {
 
 #[async_trait]
 impl Engine for RedisEngine {
-    async fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
         self.apply_all(changes).await
+    }
+
+    async fn deliver(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        self.go_on(rest, limit).await
     }
 
     async fn fill(&self, user: UserId, entries: Vec<PinFacts>, complete_to: Option<Position>) -> Result<()> {

@@ -25,6 +25,7 @@ pub(super) enum Step {
     UserGone(u64),
     Deliver(usize, bool),
     DeliverAll,
+    DeliverRest(usize, usize, bool),
     Read(u64),
     /// Reads, and fills at once.
     Refresh(u64),
@@ -60,6 +61,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (0..USERS * 8).prop_map(Step::UserGone),
         8 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, twice)| Step::Deliver(n, twice)),
         2 => Just(Step::DeliverAll),
+        6 => (any::<usize>(), 1..3_usize, prop::bool::weighted(0.2)).prop_map(|(n, limit, twice)| Step::DeliverRest(n, limit, twice)),
         6 => (0..USERS).prop_map(Step::Read),
         8 => (0..USERS).prop_map(Step::Refresh),
         6 => any::<usize>().prop_map(Step::Fill),

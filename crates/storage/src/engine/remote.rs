@@ -36,7 +36,7 @@ use crate::wire::proto::{self, read::What as Question, write::What as Intent};
 use crate::wire::{self, Piece, answer_of};
 use client::Client;
 
-pub use targets::Identity;
+pub use grpc::Identity;
 use targets::Lane;
 
 /// Reads that are gathered have at most this many look-ups or rows. Larger ones go alone, so that small ones don't wait for them.

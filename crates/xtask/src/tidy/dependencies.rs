@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! model ◀─ runtime ◀─ sqlite ◀─ storage jobs events ┐
+//!             ▲◀─ grpc ◀─ storage feeds
 //!   ▲         ▲◀──── cache feeds search media discovery ┤◀─ app ◀─ monitor ◀─ web ┐
 //!   └─ import ◀────────────────────────────────────────┘          ◀──────────────┴─ corkboard
 //! testkit ◀─ tests and benches of every crate, xtask
@@ -22,9 +23,12 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
     Some(match name {
         "model" | "testkit" => vec![],
         "runtime" | "import" => vec!["model"],
+        "grpc" => vec!["runtime"],
         "xtask" => vec!["testkit"],
-        "sqlite" | "mysql" | "cache" | "feeds" | "search" | "media" | "discovery" => vec!["model", "runtime"],
-        "storage" | "jobs" | "events" => vec!["model", "runtime", "sqlite", "mysql"],
+        "sqlite" | "mysql" | "cache" | "search" | "media" | "discovery" => vec!["model", "runtime"],
+        "feeds" => vec!["model", "runtime", "grpc"],
+        "storage" => vec!["model", "runtime", "sqlite", "mysql", "grpc"],
+        "jobs" | "events" => vec!["model", "runtime", "sqlite", "mysql"],
         "app" => below_app(&["import"]),
         "monitor" => below_app(&["app"]),
         "web" => below_app(&["app", "monitor"]),

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 
 use model::{BoardId, PinId, Timestamp, TopicId, UserId};
 
+use super::edges::EdgeList;
 use super::{Memory, SharedList};
-use crate::facts::{PinFacts, Position, Target};
+use crate::facts::{Cursor, PinFacts, Position, Rest, Target};
 use crate::limits::RETRACTED_MS;
 use crate::metrics as names;
 
@@ -36,7 +37,7 @@ pub(super) struct Record {
 }
 
 impl Memory {
-    pub(super) fn publish(&self, facts: PinFacts) {
+    pub(super) fn publish(&self, facts: PinFacts) -> Vec<Rest> {
         let gate = self.gate.read();
         let position = facts.position();
         let domain = (!facts.domain.is_empty()).then(|| self.domain_list(&facts.domain));
@@ -61,40 +62,101 @@ impl Memory {
             let list = self.topics.write(topic).entry(*topic).or_default().list.clone();
             list.write().insert(position, max);
         }
-        self.fan_out(position, facts.board, &topics);
+        self.fan_out(position, facts.board, &topics, self.limits.fan_out_max)
     }
 
-    /// Puts a pin where the followers of its board and topics find it.
-    fn fan_out(&self, position: Position, board: BoardId, topics: &[TopicId]) {
-        let mut followers = Vec::new();
+    /// Puts a pin where the followers of its board and topics find it, of each `max` at most; returns what is left.
+    fn fan_out(&self, position: Position, board: BoardId, topics: &[TopicId], max: usize) -> Vec<Rest> {
+        let mut sources: Vec<Target> = topics.iter().copied().map(Target::Topic).collect();
         if let Some(owner) = self.mark_pinned(board) {
-            let lists = [Target::User(owner), Target::Board(board)].map(|source| self.merged_list(source));
-            match &lists {
-                [None, None] => followers = self.board_follower_ids(board, owner),
-                [by_owner, by_board] => {
-                    if by_owner.is_none() {
-                        let nodes = self.nodes.read(&owner);
-                        followers.extend(nodes.get(&owner).iter().flat_map(|node| node.followers.keys()));
-                    }
-                    if by_board.is_none() {
-                        let boards = self.boards.read(&board);
-                        followers.extend(boards.get(&board).iter().flat_map(|board| board.followers.keys()));
-                    }
+            sources.extend([Target::User(owner), Target::Board(board)]);
+        }
+        let (mut followers, mut rests) = (Vec::new(), Vec::new());
+        for source in sources {
+            match (self.merged_list(source), source) {
+                // The list of a merged topic is its public one, which has the pin already.
+                (Some(_), Target::Topic(_)) => {}
+                (Some(list), _) => list.write().insert(position, self.limits.home_entries_max),
+                (None, _) => {
+                    let after = self.take_followers(source, Some(board), None, max, &mut followers);
+                    rests.extend(after.map(|after| Rest { pin: position.1, source, after: Some(after) }));
                 }
             }
-            for list in lists.into_iter().flatten() {
-                list.write().insert(position, self.limits.home_entries_max);
-            }
         }
-        for topic in topics {
-            // The list of a merged topic is its public one, which has the pin already.
-            if self.merged_list(Target::Topic(*topic)).is_none() {
-                let known = self.topics.read(topic);
-                followers.extend(known.get(topic).iter().flat_map(|topic| topic.followers.keys()));
-            }
-        }
-        metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
         self.push(position, &followers);
+        rests
+    }
+
+    /// Adds the next `max` followers of a source, newest first, less those who left the board out; returns from where to go on.
+    fn take_followers(
+        &self,
+        source: Target,
+        board: Option<BoardId>,
+        after: Option<Cursor>,
+        max: usize,
+        followers: &mut Vec<UserId>,
+    ) -> Option<Cursor> {
+        let left_out = match source {
+            Target::User(_) => board.and_then(|board| Some(self.boards.read(&board).get(&board)?.left_out_by.clone())).unwrap_or_default(),
+            _ => EdgeList::default(),
+        };
+        let mut take = |edges: &EdgeList<UserId>| {
+            let (mut taken, mut last) = (0, None);
+            for (at, follower) in edges.page(after, max.saturating_add(1)) {
+                if taken == max {
+                    return last;
+                }
+                taken += 1;
+                last = Some((at, follower.id()));
+                if !left_out.contains(follower) {
+                    followers.push(follower);
+                }
+            }
+            None
+        };
+        match source {
+            Target::User(user) => self.nodes.read(&user).get(&user).and_then(|node| take(&node.followers)),
+            Target::Board(board) => self.boards.read(&board).get(&board).and_then(|board| take(&board.followers)),
+            Target::Topic(topic) => self.topics.read(&topic).get(&topic).and_then(|topic| take(&topic.followers)),
+        }
+    }
+
+    /// Goes on with a fan-out. A source that became merged meanwhile is served all the same: its list lacks this pin.
+    pub(super) fn deliver(&self, rest: Rest, limit: usize) -> Option<Rest> {
+        let gate = self.gate.read();
+        // The entries hold the record from now on, even if a sweep looked for them already.
+        let known = self.pins.write(&rest.pin).get_mut(&rest.pin).map(|known| match known {
+            Known::Shown(record) => {
+                record.generation = *gate;
+                let tagged = matches!(rest.source, Target::Topic(topic) if record.topics.contains(&topic));
+                Some((record.at, record.board, tagged))
+            }
+            Known::Retracted(_) => None,
+        });
+        let mut followers = Vec::new();
+        let after = match known {
+            Some(None) => return None,
+            Some(Some((at, board, tagged))) => {
+                let owner = self.boards.read(&board).get(&board).and_then(|board| board.facts).map(|facts| facts.owner);
+                let stands = match rest.source {
+                    Target::Topic(_) => tagged,
+                    Target::Board(source) => source == board && owner.is_some(),
+                    Target::User(source) => owner == Some(source),
+                };
+                if !stands {
+                    return None;
+                }
+                let after = self.take_followers(rest.source, Some(board), rest.after, limit, &mut followers);
+                self.push((at, rest.pin), &followers);
+                after
+            }
+            None => {
+                let after = self.take_followers(rest.source, None, rest.after, limit, &mut followers);
+                followers.into_iter().for_each(|follower| self.widen(follower));
+                after
+            }
+        };
+        after.map(|after| Rest { after: Some(after), ..rest })
     }
 
     /// Notes that the board has pins; returns its owner when the board is known.
@@ -114,6 +176,7 @@ impl Memory {
     /// Puts a position into the feeds in memory of all these people; whoever is named twice has it once. Takes each shard's lock
     /// once for many people.
     fn push(&self, position: Position, followers: &[UserId]) {
+        metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
         let max = self.limits.home_entries_max;
         if followers.len() <= PUSHED_SINGLY_MAX {
             for follower in followers {
@@ -154,7 +217,7 @@ impl Memory {
                 })
                 .collect();
             for (position, topics) in found {
-                self.fan_out(position, board, &topics);
+                self.fan_out(position, board, &topics, usize::MAX);
             }
         }
     }

@@ -13,7 +13,7 @@ use super::keys::{self, Key, Kind, key};
 use super::script::{BOARD, EDGES, FOLLOW, FOLLOWER, HIDE, MEMBER, SETTLED, WIDEN_FEED};
 use crate::engine::Change;
 use crate::error::Result;
-use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Target, TargetKind};
+use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Rest, Target, TargetKind};
 use crate::limits::{SUGGESTION_FOLLOWS_MAX, SUGGESTION_SOURCES_MAX};
 
 /// Edges and followers handled in one step of what goes through many.
@@ -78,8 +78,10 @@ pub(super) fn feed_keys(user: UserId) -> [Key; 3] {
 }
 
 impl RedisEngine {
-    /// Applies changes in their order. Neighbours of one kind that are about different things go out together.
-    pub(super) async fn apply_all(&self, changes: Vec<Change>) -> Result<()> {
+    /// Applies changes in their order. Neighbours of one kind that are about different things go out together. Returns what is
+    /// left of fan-outs.
+    pub(super) async fn apply_all(&self, changes: Vec<Change>) -> Result<Vec<Rest>> {
+        let mut rests = Vec::new();
         let mut changes = changes.into_iter().peekable();
         while let Some(change) = changes.next() {
             match change {
@@ -113,7 +115,7 @@ impl RedisEngine {
                         run.push(facts);
                     }
                     for step in run.chunks(super::publish::PINS_STEP) {
-                        self.publish(step).await?;
+                        rests.extend(self.publish(step).await?);
                     }
                 }
                 Change::LeftOut { user, board, on } => self.set_left_out(user, board, on).await?,
@@ -124,7 +126,7 @@ impl RedisEngine {
                 Change::Retract(pin) => self.retract(pin).await?,
             }
         }
-        Ok(())
+        Ok(rests)
     }
 
     /// Sets follows of different edges. A new one is set at the followed end first: what is published from then on is pushed,
@@ -222,11 +224,7 @@ impl RedisEngine {
                 let mut cursor = None;
                 loop {
                     let (followers, next) = self.follower_step(source, cursor, EDGE_STEP).await?;
-                    let mut batch = Batch::new();
-                    for follower in followers {
-                        batch.script(&WIDEN_FEED, &feed_keys(follower), &[]);
-                    }
-                    self.client.write(batch).await?;
+                    self.widen_all(&followers).await?;
                     cursor = next;
                     if cursor.is_none() {
                         break;
@@ -239,7 +237,14 @@ impl RedisEngine {
         self.client.write(batch).await.map(drop)
     }
 
-    /// Reads some followers of a source, newest first, and from where to go on.
+    /// Drops people's feeds, because there may be more to see than they hold.
+    pub(super) async fn widen_all(&self, people: &[UserId]) -> Result<()> {
+        let mut batch = Batch::new();
+        people.iter().for_each(|person| batch.script(&WIDEN_FEED, &feed_keys(*person), &[]));
+        self.client.write(batch).await.map(drop)
+    }
+
+    /// Reads some followers of a source, newest first, and from where to go on if there are more.
     pub(super) async fn follower_step(
         &self,
         source: Target,
@@ -247,10 +252,12 @@ impl RedisEngine {
         limit: usize,
     ) -> Result<(Vec<UserId>, Option<Cursor>)> {
         let mut batch = Batch::new();
-        edges(&mut batch, key(Kind::Followers, source.id()), cursor, limit);
+        edges(&mut batch, key(Kind::Followers, source.id()), cursor, limit.saturating_add(1));
         let answers = self.client.peek(batch).await?;
-        let page = edge_list(&answers[0], TargetKind::User);
-        let next = page.last().filter(|_| page.len() == limit).map(|last| (last.at, last.target.id()));
+        let mut page = edge_list(&answers[0], TargetKind::User);
+        let goes_on = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| goes_on).map(|last| (last.at, last.target.id()));
         let users = page.into_iter().filter_map(|linked| if let Target::User(user) = linked.target { Some(user) } else { None });
         Ok((users.collect(), next))
     }

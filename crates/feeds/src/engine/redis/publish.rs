@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! facts, board ─▶ public lists ─▶ followers, step by step ─▶ one script per bucket: pushes to the feeds that are there
-//!                     └─▶ lists of merged sources
+//!                     └─▶ lists of merged sources         └─▶ those beyond `fan_out_max` are left to `go_on`
 //! ```
 //!
 //! One script takes all followers of a bucket: it costs less than a command for each, on both sides, and its deadline keeps pushes
@@ -14,14 +14,15 @@ use std::time::Instant;
 
 use model::{PinId, Timestamp, UserId};
 
+use super::codec::{self, Known};
 use super::command::{Answer, Batch};
 use super::graph::EDGE_STEP;
 use super::keys::{self, Bucket, Key, Kind, key};
 use super::lists::LATE_MS;
 use super::script::{INSERT, PINNED, PUSH, PUT, REMOVE};
-use super::{MERGED_FOR, MergedSources, RedisEngine, codec, cut_length};
+use super::{MERGED_FOR, MergedSources, RedisEngine, cut_length};
 use crate::error::Result;
-use crate::facts::{PinFacts, Position, Target};
+use crate::facts::{Cursor, PinFacts, Position, Rest, Target};
 use crate::metrics as names;
 
 /// Pins published together.
@@ -41,7 +42,8 @@ enum Way {
 }
 
 impl RedisEngine {
-    pub(super) async fn publish(&self, pins: &[PinFacts]) -> Result<()> {
+    /// Publishes different pins; returns what is left of their fan-outs.
+    pub(super) async fn publish(&self, pins: &[PinFacts]) -> Result<Vec<Rest>> {
         let mut batch = Batch::new();
         let keep = self.facts_ms().to_string();
         for facts in pins {
@@ -77,7 +79,7 @@ impl RedisEngine {
             fans.push((position, sources));
         }
         if self.collected(&lists) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.put(lists, b"LPUSH").await?;
         self.fan_out(fans).await
@@ -93,34 +95,95 @@ impl RedisEngine {
         true
     }
 
-    /// Puts pins into the feeds in memory of everybody who follows one of their sources.
-    async fn fan_out(&self, fans: Vec<(Position, Vec<Target>)>) -> Result<()> {
-        let max = self.limits.home_entries_max;
+    /// Puts pins into the feeds in memory of those who follow one of their sources, of each source the first `fan_out_max`.
+    async fn fan_out(&self, fans: Vec<(Position, Vec<Target>)>) -> Result<Vec<Rest>> {
+        let mut rests = Vec::new();
         for (position, sources) in fans {
             let mut reached: HashSet<UserId> = HashSet::new();
             let is_alone = sources.len() == 1;
             for source in sources {
-                let mut cursor = None;
+                let (mut cursor, mut left) = (None, self.limits.fan_out_max.max(1));
                 loop {
-                    let (mut followers, next) = self.follower_step(source, cursor, FOLLOWERS_STEP).await?;
+                    let step = left.min(FOLLOWERS_STEP);
+                    let (mut followers, next) = self.follower_step(source, cursor, step).await?;
                     if !is_alone {
                         followers.retain(|follower| reached.insert(*follower));
                     }
-                    metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
-                    let mut feeds: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
-                    for follower in followers {
-                        let home = key(Kind::Home, follower);
-                        feeds.entry(Place::of(position, &home, max)).or_default().push(home);
-                    }
-                    self.put(feeds, b"LPUSHX").await?;
-                    cursor = next;
-                    if cursor.is_none() {
+                    self.push(position, followers).await?;
+                    (cursor, left) = (next, left - step);
+                    if cursor.is_none() || left == 0 {
                         break;
                     }
                 }
+                rests.extend(cursor.map(|after| Rest { pin: position.1, source, after: Some(after) }));
             }
         }
-        Ok(())
+        Ok(rests)
+    }
+
+    /// Pushes an entry to the feeds of these people that are there.
+    async fn push(&self, position: Position, followers: Vec<UserId>) -> Result<()> {
+        metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
+        let max = self.limits.home_entries_max;
+        let mut feeds: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
+        for follower in followers {
+            let home = key(Kind::Home, follower);
+            feeds.entry(Place::of(position, &home, max)).or_default().push(home);
+        }
+        self.put(feeds, b"LPUSHX").await
+    }
+
+    /// Goes on with a fan-out: reads what the pin is by now, then the next followers, then pushes. A source that became merged
+    /// meanwhile is served all the same, because its list lacks this pin.
+    pub(super) async fn go_on(&self, rest: Rest, limit: usize) -> Result<Option<Rest>> {
+        let mut batch = Batch::new();
+        batch.plain("GET", &key(Kind::Pin, rest.pin), |cmd| cmd);
+        let answers = self.client.peek(batch).await?;
+        let after = match answers[0].bytes().and_then(|bytes| codec::known(rest.pin, bytes)) {
+            Some(Known::Retracted) => return Ok(None),
+            Some(Known::Shown(facts)) => {
+                if !self.stands_on(&facts, rest.source).await? {
+                    return Ok(None);
+                }
+                self.go_on_pushing(facts.position(), rest, limit).await?
+            }
+            // Expired, or evicted: where the entry belongs is not known here any more.
+            None => {
+                let (followers, next) = self.follower_step(rest.source, rest.after, limit).await?;
+                self.widen_all(&followers).await?;
+                next
+            }
+        };
+        Ok(after.map(|after| Rest { after: Some(after), ..rest }))
+    }
+
+    async fn go_on_pushing(&self, position: Position, rest: Rest, limit: usize) -> Result<Option<Cursor>> {
+        let (mut cursor, mut left) = (rest.after, limit);
+        loop {
+            let step = left.min(FOLLOWERS_STEP);
+            let (followers, next) = self.follower_step(rest.source, cursor, step).await?;
+            self.push(position, followers).await?;
+            (cursor, left) = (next, left - step);
+            if cursor.is_none() || left == 0 {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// Tells whether followers of the source are to have the pin, as `publish` decides it.
+    async fn stands_on(&self, facts: &PinFacts, source: Target) -> Result<bool> {
+        if let Target::Topic(topic) = source {
+            return Ok(facts.topics.contains(&topic));
+        }
+        let mut batch = Batch::new();
+        batch.plain("GET", &key(Kind::Board, facts.board), |cmd| cmd);
+        let answers = self.client.peek(batch).await?;
+        let owner = answers[0].bytes().and_then(codec::board).map(|board| board.owner);
+        Ok(match source {
+            Target::User(user) => owner == Some(user),
+            Target::Board(board) => owner.is_some() && facts.board == board,
+            Target::Topic(_) => false,
+        })
     }
 
     /// Puts entries into lists: at the head if they are new, else where they belong.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::targets::{Failure, Held, Identity, Lane, Targets};
+use super::Identity;
+use super::targets::{Failure, Held, Lane, Targets};
 use super::watch::{self, Watches};
 use crate::error::{Error, Result};
 use crate::limits::DEADLINE;
