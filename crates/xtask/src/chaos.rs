@@ -62,7 +62,7 @@ impl Chaos {
     fn test_arguments(self) -> [&'static str; 4] {
         match self {
             Chaos::Storage => ["--seeds", "20", "--seconds", "4"],
-            Chaos::Feeds => ["--seeds", "8", "--seconds", "8"],
+            Chaos::Feeds => ["--seeds", "6", "--seconds", "8"],
         }
     }
 }
