@@ -90,10 +90,11 @@ fn main() -> anyhow::Result<()> {
     if has("--nodes") {
         return nodes::bench(&runtime, &graph, number("--rate").unwrap_or(nodes::RATE));
     }
-    let rates = number("--rate").map_or_else(|| RATES.to_vec(), |rate| vec![rate]);
+    let rates_or = |rates: &[f64]| number("--rate").map_or_else(|| rates.to_vec(), |rate| vec![rate]);
     if has("--fleet") {
-        return floor::bench(&runtime, &graph, &rates, seconds);
+        return floor::bench(&runtime, &graph, &rates_or(&floor::RATES), seconds);
     }
+    let rates = rates_or(&RATES);
     let measured = measure(&runtime, &graph, &rates, seconds)?;
     let hello = measure_hello(&runtime, &HELLO_RATES, HELLO_SECONDS)?;
     for figure in figures(&measured, &hello) {
@@ -171,13 +172,15 @@ struct SeededPerson {
 
 /// Seeds a site and tries the rates from below; gives the highest that was held, or the lowest when none was.
 fn measure(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], seconds: f64) -> anyhow::Result<Measured> {
-    let seeded = Ready::prepare(runtime, Site::prepare(&site::binary()?, &[])?, graph, rates[0], seconds)?;
+    let site = Site::prepare(&site::binary()?, &[])?;
+    let seeded = Ready::prepare(runtime, site, graph, WARM_UP_RATE.min(rates[0]), seconds.min(WARM_UP_SECONDS))?;
     best(rates, |rate| run(runtime, seeded.pid, &load_of(&seeded.address, &seeded.request, rate, seconds)))
 }
 
-/// A site that was seeded, started and warmed up.
+/// A site that was seeded, started and warmed up at a rate.
 struct Ready {
-    site: Site,
+    /// Runs as long as this.
+    _site: Site,
     pid: u32,
     address: String,
     request: RequestMaker,
@@ -192,10 +195,9 @@ impl Ready {
         let address = site.base_url().trim_start_matches("http://").to_owned();
         let request = requests(seeded, &address);
         wait_until_quiet(pid)?;
-        let warm_up = if seconds < WARM_UP_SECONDS { seconds } else { WARM_UP_SECONDS };
-        let warmed = runtime.block_on(load::run(&load_of(&address, &request, WARM_UP_RATE.min(rate), warm_up)));
+        let warmed = runtime.block_on(load::run(&load_of(&address, &request, rate, seconds)));
         ensure!(warmed.errors == 0, "{} errors while warming up; the first: {:?}\n{}", warmed.errors, warmed.first_error, site.log());
-        Ok(Ready { site, pid, address, request })
+        Ok(Ready { _site: site, pid, address, request })
     }
 }
 
