@@ -273,6 +273,26 @@ impl Cache {
         drop(self.tell_engine(|engine| async move { engine.clear().await }));
     }
 
+    /// Drops everything, the second level included, and returns when nothing of before can be read by this process: for one whose
+    /// predecessor died and may have left invalidations undone. Nodes that can't be reached now are told when they come back.
+    pub async fn begin_anew(&self) {
+        self.forget_near();
+        if let Some(told) = self.tell_engine(|engine| async move { engine.clear().await }) {
+            // Late, it is not undone; that it failed has been counted.
+            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
+        }
+    }
+
+    /// Tells whether a second level is there, and may hold what this process has put out of date and could not tell.
+    pub fn owes(&self) -> bool {
+        self.inner.engine.as_ref().is_some_and(|engine| !engine.has_told())
+    }
+
+    /// Tells whether there is a second level.
+    pub fn is_shared(&self) -> bool {
+        self.inner.engine.is_some()
+    }
+
     /// Takes notice that another process has written to storage, and what is not known. With a second level the other process has told
     /// that, and near copies are believed for a moment only; without one, everything goes.
     pub fn others_have_written(&self) {

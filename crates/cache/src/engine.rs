@@ -103,4 +103,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Drops everything that was put here.
     async fn clear(&self) -> Result<()>;
+
+    /// Tells whether every place of what was invalidated knows of it. What does not is told later, by this process.
+    fn has_told(&self) -> bool {
+        true
+    }
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod art;
+mod cache_mark;
 mod commands;
 mod table;
 

@@ -19,6 +19,7 @@
 //! procfs.rs     CPU time, resident memory and threads of a process
 //! program.rs    finding programs of the machine
 //! random.rs     chance that can be replayed from a seed
+//! seeds.rs      a program once per seed, some at a time
 //! skip.rs       skipping loudly, or failing when nothing may be skipped
 //! wait.rs       waiting for a state
 //! ```
@@ -39,6 +40,7 @@ pub mod program;
 pub mod proxy;
 pub mod random;
 pub mod redis;
+pub mod seeds;
 pub mod site;
 pub mod skip;
 pub mod wait;

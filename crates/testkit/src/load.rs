@@ -39,7 +39,11 @@ pub struct Load {
     pub connections: usize,
     /// Gives the bytes of the n-th request; called on the generator's threads.
     pub request: Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>,
+    /// Told of every request that has ended: when it was meant to leave, from the start, and how long it took; `None` for an error.
+    pub observer: Option<Observer>,
 }
+
+pub type Observer = Arc<dyn Fn(Duration, Option<Duration>) + Send + Sync>;
 
 /// What came of it.
 #[derive(Clone, Default)]
@@ -79,6 +83,7 @@ pub async fn run(load: &Load) -> Outcome {
             started,
             next: Arc::clone(&next),
             request: Arc::clone(&load.request),
+            observer: load.observer.clone(),
             outcome: Outcome::default(),
         };
         tasks.push(tokio::spawn(worker.run()));
@@ -104,6 +109,7 @@ struct Worker {
     started: Instant,
     next: Arc<AtomicU64>,
     request: Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>,
+    observer: Option<Observer>,
     outcome: Outcome,
 }
 
@@ -128,6 +134,9 @@ impl Worker {
                 Ok(Err(error)) => Some(format!("{error:#}")),
                 Err(_) => Some(format!("no answer within {} s", REQUEST_LIMIT.as_secs())),
             };
+            if let Some(observer) = &self.observer {
+                observer(intended - self.started, problem.is_none().then(|| intended.elapsed()));
+            }
             if let Some(problem) = problem {
                 connection = None;
                 self.outcome.errors += 1;
@@ -235,7 +244,7 @@ mod tests {
 
     fn load(address: String, rate: f64, connections: usize) -> Load {
         let request = Arc::new(|index: u64| format!("GET /{index} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes());
-        Load { address, requests_per_second: rate, duration: Duration::from_millis(500), connections, request }
+        Load { address, requests_per_second: rate, duration: Duration::from_millis(500), connections, request, observer: None }
     }
 
     #[tokio::test]

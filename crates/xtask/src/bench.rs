@@ -19,7 +19,7 @@ pub struct Arguments {
     /// Print one JSON object per figure and nothing else.
     #[arg(long)]
     json: bool,
-    /// What the bench itself understands, after `--`: site takes --rate N and --seconds N.
+    /// What the bench itself understands, after `--`: site takes --rate N, --seconds N, --fleet and --nodes.
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -28,7 +28,8 @@ pub struct Arguments {
 enum Bench {
     /// CPU time and likeness of our renditions, against vipsthumbnail.
     Thumbnails,
-    /// The whole site under load: 60 % home feed, 30 % profiles, 10 % new pins.
+    /// The whole site under load: 60 % home feed, 30 % profiles, 10 % new pins. With `-- --fleet` on MariaDB, Redis and memcached; with
+    /// `-- --nodes` while cache nodes die.
     Site,
     /// Reads and writes through the storage service, against the same driver straight to the same MariaDB.
     Storage,
@@ -68,14 +69,18 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.name != Bench::Start {
         to_stderr(cargo_bench(package).arg("--no-run"))?;
     }
-    let need = match arguments.name {
-        Bench::Storage => Some(install::MARIADB),
-        Bench::Cache => Some(install::MEMCACHED),
-        Bench::Feeds => Some(install::REDIS),
-        _ => None,
+    let is_fleet = arguments.rest.iter().any(|word| word == "--fleet" || word == "--nodes");
+    let needs = match arguments.name {
+        Bench::Storage => vec![install::MARIADB],
+        Bench::Cache => vec![install::MEMCACHED],
+        Bench::Feeds => vec![install::REDIS],
+        Bench::Site if is_fleet => vec![install::MARIADB, install::REDIS, install::MEMCACHED],
+        _ => Vec::new(),
     };
-    if let Some(Err(problem)) = need.map(|need| need.provide()) {
-        anyhow::bail!("{problem}");
+    for need in needs {
+        if let Err(problem) = need.provide() {
+            anyhow::bail!("{problem}");
+        }
     }
     let mut figures = Vec::from(calibrate::calibrate(name, &command::target_folder(root))?);
     figures.extend(match arguments.name {

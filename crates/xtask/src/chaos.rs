@@ -1,27 +1,32 @@
-//! `cargo xtask chaos storage`: a fleet of database servers and storage processes under kills, freezes, cuts, moves and a failover, once
-//! per seed. The program that does it is `crates/storage/tests/chaos`.
+//! `cargo xtask chaos NAME`: everything that NAME stands on under kills, freezes and cuts, once per seed.
+//!
+//! ```text
+//! storage   a fleet of database servers and storage processes, moves and a failover      crates/storage/tests/chaos
+//! feeds     a site with feeds in Redis and objects in memcached, under people            crates/testkit/tests/chaos_feeds
+//! ```
 
 use std::{path::Path, process::Command};
 
 use anyhow::ensure;
 use clap::ValueEnum;
 
-use crate::{command, install, summary};
-
-/// What a run lasts at least in `cargo xtask test`; the failover takes longer than this.
-const TEST_SECONDS: &str = "4";
+use crate::{
+    command,
+    install::{self, Need},
+    summary,
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(value_enum)]
     what: Chaos,
-    /// How many seeds are run. Default: 20, or one if --seed is given.
+    /// How many seeds are run. Default: 20 for storage, 10 for feeds, or one if --seed is given.
     #[arg(long)]
     seeds: Option<u64>,
     /// The first seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// How long each run lasts at least. Default: 8.
+    /// How long each run lasts at least. Default: 8 for storage, 12 for feeds.
     #[arg(long)]
     seconds: Option<u64>,
     /// Keeps logs and history of runs that found nothing, too.
@@ -30,19 +35,47 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Chaos {
+pub enum Chaos {
     /// Writers, readers, moves and a failover while processes and servers die.
     Storage,
+    /// People who pin, follow, block and hide while the site, Redis and memcached die, freeze and are emptied.
+    Feeds,
+}
+
+impl Chaos {
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Chaos::Storage => &[install::MARIADB],
+            Chaos::Feeds => &[install::REDIS, install::MEMCACHED],
+        }
+    }
+
+    /// The test program that carries it out.
+    fn program(self) -> &'static str {
+        match self {
+            Chaos::Storage => "chaos",
+            Chaos::Feeds => "chaos_feeds",
+        }
+    }
+
+    /// Seeds and seconds in `cargo xtask test`. A failover takes longer than its seconds.
+    fn test_arguments(self) -> [&'static str; 4] {
+        match self {
+            Chaos::Storage => ["--seeds", "20", "--seconds", "4"],
+            Chaos::Feeds => ["--seeds", "6", "--seconds", "8"],
+        }
+    }
 }
 
 /// Runs the seeds; fails when one of them found something.
 pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let Chaos::Storage = arguments.what;
-    if let Err(problem) = install::MARIADB.provide() {
-        anyhow::bail!("{problem}");
+    for need in arguments.what.needs() {
+        if let Err(problem) = need.provide() {
+            anyhow::bail!("{problem}");
+        }
     }
     command::run(command::cargo(root).args(["build", "--workspace", "--bin", "corkboard", "--tests"]))?;
-    let mut cargo = of_storage(root);
+    let mut cargo = prepared(command::cargo(root), arguments.what);
     for (name, value) in [("--seeds", arguments.seeds), ("--seed", arguments.seed), ("--seconds", arguments.seconds)] {
         if let Some(value) = value {
             cargo.args([name, &value.to_string()]);
@@ -55,17 +88,15 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prepares the run of `cargo xtask test`: 20 short seeds.
-pub fn for_tests(mut cargo: Command) -> Command {
-    cargo.args(PROGRAM).args(["--seeds", "20", "--seconds", TEST_SECONDS]);
+/// Prepares the run of `cargo xtask test`: some short seeds.
+pub fn for_tests(cargo: Command, what: Chaos) -> Command {
+    let mut cargo = prepared(cargo, what);
+    cargo.args(what.test_arguments());
     cargo
 }
 
 /// With the whole workspace, so that libraries keep the features that they have been built with.
-const PROGRAM: [&str; 6] = ["test", "--quiet", "--workspace", "--test", "chaos", "--"];
-
-fn of_storage(root: &Path) -> Command {
-    let mut cargo = command::cargo(root);
-    cargo.args(PROGRAM);
+fn prepared(mut cargo: Command, what: Chaos) -> Command {
+    cargo.args(["test", "--quiet", "--workspace", "--test", what.program(), "--"]);
     cargo
 }

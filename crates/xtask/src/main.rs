@@ -1,4 +1,4 @@
-//! Every developer's command: `cargo xtask test | tidy | times | bench NAME | chaos storage`.
+//! Every developer's command: `cargo xtask test | tidy | times | bench NAME | chaos NAME`.
 //!
 //! ```text
 //! test.rs          runs every test there is and adds up what passed, failed and was skipped
@@ -12,7 +12,7 @@
 //! times.rs         CPU minutes of a clean release build, per crate
 //! bench.rs         benches by name, as a table or as JSON
 //!   start.rs       time to the first page, memory at rest
-//! chaos.rs         a fleet under kills and cuts, once per seed
+//! chaos.rs         a fleet, or feeds and cache, under kills and cuts, once per seed
 //! install.rs       what tests need from outside: found, installed, or named
 //! command.rs       running other programs
 //! ```

@@ -8,7 +8,7 @@
 //! browser    a click-through in a real browser                  node, tests/browser
 //! live       real data goes in whole (tests named live_…)       nextest, else cargo test
 //! crash      kill -9 during writes (tests named crash_…)        nextest, else cargo test
-//! chaos      a storage fleet under kills and cuts, 20 seeds      crates/storage/tests/chaos
+//! chaos      a storage fleet, and feeds and cache, under kills   crates/storage/tests/chaos, crates/testkit/tests/chaos_feeds
 //! ```
 //! Pure, contract, product, live and crash run beside one MariaDB server, in which each test has a database of its own. Redis and
 //! memcached start so fast that each test has servers of its own.
@@ -27,7 +27,8 @@ use clap::ValueEnum;
 use testkit::mariadb;
 
 use crate::{
-    chaos, command,
+    chaos::{self, Chaos},
+    command,
     install::{self, Need},
     summary::{self, Counts},
 };
@@ -76,7 +77,7 @@ impl Section {
         match self {
             Section::Browser => &[install::CHROMIUM, install::NODE],
             Section::Live => &[install::OPENCLIPART],
-            Section::Chaos => &[install::MARIADB],
+            Section::Chaos => &[install::MARIADB, install::REDIS, install::MEMCACHED],
             _ => &[],
         }
     }
@@ -252,8 +253,14 @@ impl Run<'_> {
     /// Each seed counts as a test.
     fn chaos(&self) -> anyhow::Result<(Counts, Vec<String>)> {
         let binary = self.binary()?;
-        let finished = command::run_and_keep(chaos::for_tests(self.cargo()).env("CORKBOARD_BIN", binary))?;
-        Ok(judged(finished.status.success(), summary::of_chaos(&finished.lines)))
+        let (mut counts, mut notes) = (Counts::default(), Vec::new());
+        for what in Chaos::value_variants() {
+            let finished = command::run_and_keep(chaos::for_tests(self.cargo(), *what).env("CORKBOARD_BIN", &binary))?;
+            let (of_one, why) = judged(finished.status.success(), summary::of_chaos(&finished.lines));
+            counts.add(of_one);
+            notes.extend(why);
+        }
+        Ok((counts, notes))
     }
 
     fn browser(&self) -> anyhow::Result<(Counts, Vec<String>)> {

@@ -159,9 +159,12 @@ impl App {
                 if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
                     let on = self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?;
                     self.feeds.set_block(actor, other, on).await?;
-                    if on {
-                        self.feeds.set_follow(actor, Target::User(other), false, event.at).await?;
-                        self.feeds.set_follow(other, Target::User(actor), false, event.at).await?;
+                    // Also when it was taken back since: the follows that it ended stay ended, and no event of their own says so.
+                    for (from, to) in [(actor, other), (other, actor)] {
+                        let edges = self.storage.edges(Assoc::UserFollowsUsers, from.id(), &[to.id()]).await?;
+                        let sequence = edges[0].filter(|_| !on);
+                        let at = sequence.map_or(event.at, model::Timestamp);
+                        self.feeds.set_follow(from, Target::User(to), sequence.is_some(), at).await?;
                     }
                 }
             }

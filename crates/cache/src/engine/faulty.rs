@@ -81,4 +81,8 @@ impl Engine for Faulty {
     async fn clear(&self) -> Result<()> {
         self.call(self.inner.clear()).await
     }
+
+    fn has_told(&self) -> bool {
+        self.inner.has_told()
+    }
 }

@@ -15,7 +15,8 @@
 //!   seconds, as long as writer and reader have one node in common; and the node can't bring back anything old for anyone who writes.
 //! - *Processes see different nodes.* A key's home and spare are the same for all of them.
 //!
-//! What remains: a process that commits and dies, or is cut off from all nodes, before it has invalidated. Cells go by themselves after
+//! What remains: a process that commits and dies, or is cut off from all nodes, before it has invalidated. A server that starts after such a
+//! death drops everything ([`crate::Cache::begin_anew`]); until then, and where nobody starts it, cells go by themselves after
 //! [`crate::limits::CELL_MS`].
 
 mod address;
@@ -293,6 +294,10 @@ impl Engine for Memcached {
         let shared = self.begun().await;
         let all: Vec<usize> = (0..shared.nodes.len()).collect();
         shared.raise(&all).await
+    }
+
+    fn has_told(&self) -> bool {
+        self.shared.nodes.iter().all(|node| node.is_in() && !node.has_missed.load(std::sync::atomic::Ordering::Acquire))
     }
 }
 

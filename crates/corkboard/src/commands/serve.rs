@@ -15,6 +15,7 @@ use monitor::Monitor;
 use runtime::{PartState, Shutdown, Supervisor};
 use tokio::net::TcpListener;
 
+use crate::cache_mark::CacheMark;
 use crate::config::Config;
 use crate::tasks::{TaskResult, reason, start_tasks};
 use crate::wiring::{Purpose, live, open_app};
@@ -61,6 +62,7 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     let address = listener.local_addr()?;
     let base_url = if config.server.base_url.is_empty() { local_url(address) } else { config.server.base_url.clone() };
     let app = open_app(config, Purpose::Serve, base_url).await?;
+    let mark = CacheMark::set(&config.data, &app.cache).await?;
     let supervisor = Supervisor::new(app.health.clone());
     let monitor = Monitor::new(app.clock.clone());
     start_tasks(&app, &supervisor, &monitor);
@@ -89,7 +91,11 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
     wait_for_end().await?;
     eprintln!("Finishing what is running; press Ctrl-C again to stop at once.");
     tokio::select! {
-        () = drain(&app, &supervisor, server) => {}
+        () = drain(&app, &supervisor, server) => {
+            if let Some(mark) = mark {
+                mark.take_away(&app.cache);
+            }
+        }
         _ = wait_for_end() => eprintln!("Stopped at once. Nothing that was acknowledged is lost."),
     }
     Ok(ExitCode::SUCCESS)

@@ -214,3 +214,25 @@ async fn a_rebuild_from_storage_ends_in_the_same() {
     assert!(site.app.newest(&Viewer::anonymous(), &PageRequest::first(50)).await.unwrap().items.len() > 3);
     site.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_that_missed_a_block_and_its_end_forget_the_follow_that_it_ended() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let (adas, bobs) = (site.eyes(&ada).await, site.eyes(&bob).await);
+    site.app.follow(&bobs, Target::User(ada.id)).await.unwrap();
+    site.settle().await;
+    site.app.block(&adas, bob.id).await.unwrap();
+    site.app.unblock(&adas, bob.id).await.unwrap();
+    site.settle().await;
+    // As after a server of the feeds came back with what it held before the block.
+    site.app.feeds.set_follow(bob.id, Target::User(ada.id), true, model::Timestamp(1)).await.unwrap();
+    for event in site.events().await {
+        if matches!(event.kind, model::EventKind::UserBlocked | model::EventKind::UserUnblocked) {
+            site.app.reconcile_feeds(event).await.unwrap();
+        }
+    }
+    assert_eq!(site.app.feeds.follows(bob.id, &[Target::User(ada.id)]).await.unwrap(), [false]);
+    assert_eq!(site.app.verify_feeds_of(bob.id).await.unwrap().differences, Vec::<String>::new());
+    site.finish().await;
+}

@@ -19,7 +19,6 @@ mod fleet;
 mod history;
 mod nemesis;
 mod readers;
-mod runs;
 mod schedule;
 mod workload;
 
@@ -34,10 +33,12 @@ use fleet::Fleet;
 use history::History;
 use nemesis::Nemesis;
 use readers::{READERS, Taken};
-use runs::Arguments;
 use schedule::Schedule;
+use testkit::seeds::{self, Arguments, Program};
 use workload::{WRITERS, Workload};
 
+/// The operations take longer than eight seconds.
+const PROGRAM: Program = Program { name: "storage", seeds: 20, seconds: 8 };
 /// How long writers may take to bring their last batch to its end once everything is mended.
 const FINISH_LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,9 +48,9 @@ fn main() -> ExitCode {
         println!("chaos runs by `cargo xtask chaos storage`");
         return ExitCode::SUCCESS;
     }
-    let outcome = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.only {
+    let outcome = Arguments::parse(PROGRAM, std::env::args().skip(1)).and_then(|arguments| match arguments.only {
         Some(seed) => one(seed, &arguments),
-        None => runs::all(&arguments),
+        None => seeds::all(&arguments),
     });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

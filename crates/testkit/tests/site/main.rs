@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! commands.rs        commands beside a running server count at once
+//! crash_cache.rs     kill -9 of a site that could not tell its cache what it wrote
 //! crash_writes.rs    kill -9 while people write; nothing acknowledged is gone, nothing is there twice
 //! crash_import.rs    kill -9 while an import runs; run again, everything is there once
 //! crash_migrate.rs   kill -9 while the site moves to database servers; people write all the time and notice a pause
@@ -10,6 +11,7 @@
 //! ```
 
 mod commands;
+mod crash_cache;
 mod crash_import;
 mod crash_migrate;
 mod crash_writes;

@@ -112,13 +112,16 @@ pub async fn person_cards(
     let mut cards = Vec::with_capacity(people.len());
     for user in people {
         let id = present::user_id(user);
-        let profile = match web.app.profile(&context.viewer, id).await {
-            Ok(profile) => profile,
-            // Gone or blocked since the list was made.
+        let found = async {
+            let profile = web.app.profile(&context.viewer, id).await?;
+            Ok((profile, web.app.pins_of(&context.viewer, id, &PageRequest::first(3)).await?))
+        };
+        let (profile, recent) = match found.await {
+            Ok(found) => found,
+            // Gone since the list was made, or blocks the viewer, at any moment of this.
             Err(app::Error::NotFound(_)) => continue,
             Err(error) => return Err(error),
         };
-        let recent = web.app.pins_of(&context.viewer, id, &PageRequest::first(3)).await?;
         let follow = (context.viewer.user.is_some() && !context.viewer.is(id))
             .then(|| Pressed::follow("user", id, &user.data.name, profile.followed));
         cards.push(PersonCard {

@@ -7,19 +7,27 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::site::send_signal;
+use crate::wait_for;
 use anyhow::{Context as _, bail};
-use testkit::site::send_signal;
-use testkit::wait_for;
 
-const SEEDS: u64 = 20;
-/// The operations take longer than this; it is what a run lasts at least.
-const SECONDS: u64 = 8;
 /// Runs at a time: one waits for leases and servers most of the time.
 const AT_ONCE: usize = 2;
 /// A run that hangs is ended after this much more than it was asked to last.
 const HANGS_AFTER: Duration = Duration::from_secs(300);
 
+/// What runs once per seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// As in `cargo xtask chaos NAME`.
+    pub name: &'static str,
+    pub seeds: u64,
+    /// What a run lasts at least.
+    pub seconds: u64,
+}
+
 pub struct Arguments {
+    program: Program,
     pub seeds: u64,
     pub first_seed: u64,
     pub seconds: u64,
@@ -30,8 +38,10 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
-        let mut arguments = Arguments { seeds: SEEDS, first_seed: 1, seconds: SECONDS, only: None, keeps: false };
+    /// Reads the command line.
+    pub fn parse(program: Program, words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
+        let Program { seeds, seconds, .. } = program;
+        let mut arguments = Arguments { program, seeds, first_seed: 1, seconds, only: None, keeps: false };
         let mut words = words;
         let (mut has_seed, mut has_seeds) = (false, false);
         while let Some(word) = words.next() {
@@ -74,7 +84,10 @@ pub fn all(arguments: &Arguments) -> anyhow::Result<bool> {
                     let kept = said.lines().rfind(|line| arguments.keeps && line.starts_with("logs and history")).unwrap_or("");
                     println!("seed {seed}: {result} in {:.1} s; {summary} {kept}", started.elapsed().as_secs_f64());
                     if !passed {
-                        println!("{said}\nagain: cargo xtask chaos storage --seed {seed} --seconds {}", arguments.seconds);
+                        println!(
+                            "{said}\nagain: cargo xtask chaos {} --seed {seed} --seconds {}",
+                            arguments.program.name, arguments.seconds
+                        );
                         failed.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
                     }
                 }

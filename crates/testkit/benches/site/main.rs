@@ -4,6 +4,8 @@
 //! cargo bench -p testkit --bench site                        the graph of CORKBOARD_DATA, highest rate that keeps p99
 //! cargo bench -p testkit --bench site -- --rate 3000         one rate
 //! cargo bench -p testkit --bench site -- --seconds 30        how long each rate is held
+//! cargo bench -p testkit --bench site -- --fleet             on MariaDB, Redis and memcached (fleet.rs), beside a floor (floor.rs, mix.rs)
+//! cargo bench -p testkit --bench site -- --nodes             what storage and p99 do when cache nodes die (nodes.rs)
 //! cargo bench -p testkit --bench site -- --test              small: 24 made-up people, sanity asserted
 //!
 //! seed     corkboard dev-seed: people, follows, a board of 20 pins each       (a data folder of its own)
@@ -13,6 +15,11 @@
 //! ```
 //! The load is open-loop: latency counts from the time at which a request was meant to leave. A rate is held when p99 stays
 //! within its goal, nothing fails, and the requests did leave. Server, generator and hello share the same two cores.
+
+mod fleet;
+mod floor;
+mod mix;
+mod nodes;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -80,7 +87,14 @@ fn main() -> anyhow::Result<()> {
         std::process::exit(2);
     }
     let seconds = number("--seconds").unwrap_or(10.0);
-    let rates = number("--rate").map_or_else(|| RATES.to_vec(), |rate| vec![rate]);
+    if has("--nodes") {
+        return nodes::bench(&runtime, &graph, number("--rate").unwrap_or(nodes::RATE));
+    }
+    let rates_or = |rates: &[f64]| number("--rate").map_or_else(|| rates.to_vec(), |rate| vec![rate]);
+    if has("--fleet") {
+        return floor::bench(&runtime, &graph, &rates_or(&floor::RATES), seconds);
+    }
+    let rates = rates_or(&RATES);
     let measured = measure(&runtime, &graph, &rates, seconds)?;
     let hello = measure_hello(&runtime, &HELLO_RATES, HELLO_SECONDS)?;
     for figure in figures(&measured, &hello) {
@@ -158,18 +172,33 @@ struct SeededPerson {
 
 /// Seeds a site and tries the rates from below; gives the highest that was held, or the lowest when none was.
 fn measure(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], seconds: f64) -> anyhow::Result<Measured> {
-    let mut site = Site::prepare(&site::binary()?, &[])?;
-    let seeded = seed(&site, graph)?;
-    eprintln!("seeded {} people; starting the site", seeded.people.len());
-    site.restart()?;
-    let pid = site.pid().context("the site has ended")?;
-    let address = site.base_url().trim_start_matches("http://").to_owned();
-    let request = requests(seeded, &address);
-    wait_until_quiet(pid)?;
-    let warm_up = if seconds < WARM_UP_SECONDS { seconds } else { WARM_UP_SECONDS };
-    let warmed = runtime.block_on(load::run(&load_of(&address, &request, WARM_UP_RATE.min(rates[0]), warm_up)));
-    ensure!(warmed.errors == 0, "{} errors while warming up; the first: {:?}\n{}", warmed.errors, warmed.first_error, site.log());
-    best(rates, |rate| run(runtime, pid, &load_of(&address, &request, rate, seconds)))
+    let site = Site::prepare(&site::binary()?, &[])?;
+    let seeded = Ready::prepare(runtime, site, graph, WARM_UP_RATE.min(rates[0]), seconds.min(WARM_UP_SECONDS))?;
+    best(rates, |rate| run(runtime, seeded.pid, &load_of(&seeded.address, &seeded.request, rate, seconds)))
+}
+
+/// A site that was seeded, started and warmed up at a rate.
+struct Ready {
+    /// Runs as long as this.
+    _site: Site,
+    pid: u32,
+    address: String,
+    request: RequestMaker,
+}
+
+impl Ready {
+    fn prepare(runtime: &tokio::runtime::Runtime, mut site: Site, graph: &Path, rate: f64, seconds: f64) -> anyhow::Result<Ready> {
+        let seeded = seed(&site, graph)?;
+        eprintln!("seeded {} people; starting the site", seeded.people.len());
+        site.restart()?;
+        let pid = site.pid().context("the site has ended")?;
+        let address = site.base_url().trim_start_matches("http://").to_owned();
+        let request = requests(seeded, &address);
+        wait_until_quiet(pid)?;
+        let warmed = runtime.block_on(load::run(&load_of(&address, &request, rate, seconds)));
+        ensure!(warmed.errors == 0, "{} errors while warming up; the first: {:?}\n{}", warmed.errors, warmed.first_error, site.log());
+        Ok(Ready { _site: site, pid, address, request })
+    }
 }
 
 /// Waits until the site has done what the seeding left to it: tens of thousands of events to index, mirror and notify of.
@@ -188,7 +217,14 @@ fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
 
 fn load_of(address: &str, request: &RequestMaker, rate: f64, seconds: f64) -> Load {
     let duration = Duration::from_secs_f64(seconds);
-    Load { address: address.to_owned(), requests_per_second: rate, duration, connections: CONNECTIONS, request: Arc::clone(request) }
+    Load {
+        address: address.to_owned(),
+        requests_per_second: rate,
+        duration,
+        connections: CONNECTIONS,
+        request: Arc::clone(request),
+        observer: None,
+    }
 }
 
 /// Tries rates from below, each a second time when it is not held at first, and stops at the first that is not held.
