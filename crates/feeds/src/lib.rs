@@ -35,7 +35,7 @@ mod naive;
 pub use engine::{Change, Engine, Fault, Faulty, Kept, MemoryEngine, Persistence, RedisEngine, ServerConfig, ServerSettings, survey};
 pub use error::{Error, Result};
 pub use facts::{
-    BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
+    Away, BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
     Relation, Rest, Stats, Target, TargetKind,
 };
 pub use feeds::Feeds;
