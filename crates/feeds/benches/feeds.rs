@@ -28,6 +28,8 @@ const BYTES_RATIO_GOAL: f64 = 1.3;
 const AUTHORS: u64 = 20;
 const PAGE: usize = 25;
 const PIPELINE: usize = 1_000;
+/// Followers whom a job reaches between two checkpoints.
+const DELIVERED: usize = 5_000;
 
 struct Size {
     followers: u64,
@@ -182,7 +184,12 @@ impl Bench {
             for _ in 0..size.published / turns {
                 let pin = self.pin();
                 let started = Instant::now();
-                self.feeds.publish(pin).await?;
+                for rest in self.feeds.publish(pin).await? {
+                    let mut left = Some(rest);
+                    while let Some(rest) = left {
+                        left = self.feeds.deliver(rest, DELIVERED).await?;
+                    }
+                }
                 latencies.record(started.elapsed());
             }
             ours += self.cpu()? - before;

@@ -19,7 +19,7 @@ use fan_out::{
     a_rest_of_a_pin_that_is_not_known_drops_the_feeds, each_source_of_a_pin_leaves_its_own_rest,
 };
 
-use crate::{BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
+use crate::{Away, BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
 /// Runs each named test over each engine; a test that is not on the list is dead code and does not compile clean.
 macro_rules! contract {
@@ -63,6 +63,7 @@ contract!(
     public_feeds_hold_listed_pins_and_say_where_they_end,
     followers_of_a_board_are_counted_exactly,
     follows_are_listed_newest_first_in_pages,
+    what_is_kept_away_is_listed_in_pages,
     suggestions_are_shared_follows,
     a_forgotten_person_leaves_nothing,
     idle_feeds_are_dropped_and_unheld_pins_forgotten,
@@ -576,6 +577,22 @@ async fn follows_are_listed_newest_first_in_pages(world: World) {
     assert_eq!(world.feeds.follows(user(1), &targets).await, Ok(vec![true, false, false, false]));
     let counts = world.feeds.counts(user(1)).await.expect("counts");
     assert_eq!((counts.followers, counts.following_users, counts.following_boards, counts.following_topics), (29, 0, 29, 0));
+}
+
+async fn what_is_kept_away_is_listed_in_pages(world: World) {
+    for n in [7, 3, 9, 5] {
+        world.feeds.set_block(user(1), user(n), true).await.expect("applied");
+        world.feeds.set_left_out(user(1), board(n), true).await.expect("applied");
+    }
+    world.feeds.set_mute(user(1), user(2), true).await.expect("applied");
+    world.feeds.set_block(user(1), user(9), false).await.expect("applied");
+    let away = async |of: u64, what, after, limit| world.feeds.away(user(of), what, after, limit).await.expect("ids");
+    assert_eq!(away(1, Away::Blocks, None, 2).await, [user(3).id(), user(5).id()]);
+    assert_eq!(away(1, Away::Blocks, Some(user(5).id()), 2).await, [user(7).id()]);
+    assert_eq!(away(7, Away::BlockedBy, None, 9).await, [user(1).id()]);
+    assert_eq!(away(1, Away::Mutes, None, 9).await, [user(2).id()]);
+    assert_eq!(away(1, Away::LeftOut, None, 9).await, [3, 5, 7, 9].map(|n| board(n).id()));
+    assert_eq!(away(9, Away::BlockedBy, None, 9).await, []);
 }
 
 async fn suggestions_are_shared_follows(world: World) {

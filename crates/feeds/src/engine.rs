@@ -12,11 +12,12 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{BoardId, PinId, Timestamp, UserId};
+use model::{BoardId, Id, PinId, Timestamp, UserId};
 
 use crate::error::Result;
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target,
+    TargetKind,
 };
 
 pub use faulty::{Fault, Faulty};
@@ -117,6 +118,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Lists what the user follows of one kind, newest first.
     async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage>;
+
+    /// Lists what the user keeps away, or is kept away by: at most `limit` ids greater than `after`, in their order. Costs a step
+    /// for each that there is.
+    async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>>;
 
     /// Lists people followed by those whom the user follows: the most shared first; none already followed, blocked or muted.
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>>;

@@ -119,6 +119,14 @@ pub struct PublicPage {
     pub complete_to: Option<Position>,
 }
 
+/// Picks a page of ids: those greater than `after`, in their order.
+pub(crate) fn page_of_ids(mut ids: Vec<Id>, after: Option<Id>, limit: usize) -> Vec<Id> {
+    ids.sort_unstable();
+    ids.retain(|id| after.is_none_or(|after| *id > after));
+    ids.truncate(limit);
+    ids
+}
+
 /// How many follow a person, and how many that person follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -150,6 +158,17 @@ pub struct Rest {
     pub source: Target,
     /// `None`: nobody was reached yet.
     pub after: Option<Cursor>,
+}
+
+/// What a person keeps away, or is kept away by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Away {
+    /// Boards left out of a followed person.
+    LeftOut,
+    Blocks,
+    /// People who block the person.
+    BlockedBy,
+    Mutes,
 }
 
 /// What stands between two people.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grpc::Identity;
-use model::{BoardId, PinId, Timestamp, UserId};
+use model::{BoardId, Id, PinId, Timestamp, UserId};
 use runtime::SharedClock;
 
 use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine, RemoteEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
-    BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target,
+    TargetKind,
 };
 use crate::limits::{
     BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, DELIVERIES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX,
@@ -226,6 +227,12 @@ impl Feeds {
     pub async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
         check_page(limit)?;
         self.call("following", self.engine.following(user, kind, cursor, limit)).await
+    }
+
+    /// Lists what the user keeps away, or is kept away by: ids greater than `after`, in their order.
+    pub async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        check_page(limit)?;
+        self.call("away", self.engine.away(user, what, after, limit)).await
     }
 
     /// Suggests people: those followed by the people whom the user follows, the most shared first.

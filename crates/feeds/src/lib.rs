@@ -42,7 +42,7 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use facts::{
-    BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
+    Away, BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
     Relation, Rest, Stats, Target, TargetKind,
 };
 pub use feeds::Feeds;

@@ -90,6 +90,7 @@ impl Wanted {
             Wanted::BoardFollowers(_) => ("board_followers", Right::Read),
             Wanted::Followers(..) => ("followers", Right::Read),
             Wanted::Following(..) => ("following", Right::Read),
+            Wanted::Away(..) => ("away", Right::Read),
             Wanted::Suggestions(..) => ("suggestions", Right::Read),
             Wanted::Shown(_) => ("shown", Right::Read),
             Wanted::SetShown(..) => ("set_shown", Right::Write),
@@ -196,7 +197,8 @@ impl Service {
             Wanted::BoardFollowers(boards) => answered::numbers(feeds.followers_of_boards(boards).await?),
             Wanted::Followers(target, cursor, limit) => answered::edges(feeds.target_followers(target, cursor, limit).await?),
             Wanted::Following(user, kind, cursor, limit) => answered::edges(feeds.following(user, kind, cursor, limit).await?),
-            Wanted::Suggestions(user, limit) => answered::ids(feeds.suggestions(user, limit).await?),
+            Wanted::Away(user, what, after, limit) => answered::ids(feeds.away(user, what, after, limit).await?),
+            Wanted::Suggestions(user, limit) => answered::users(feeds.suggestions(user, limit).await?),
             // Built from storage by whoever found no feed here; it may lack what a rebuild has not brought yet.
             Wanted::Fill { user, entries, complete_to } => {
                 feeds.fill(user, entries, complete_to).await?;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{BoardId, UserId};
+use model::{BoardId, Id, UserId};
 use parking_lot::Mutex;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 
 /// What happens to the next call.
@@ -32,12 +32,13 @@ pub enum Fault {
 pub struct Faulty {
     inner: Arc<dyn Engine>,
     faults: Mutex<VecDeque<Fault>>,
+    merge_threshold: Mutex<Option<usize>>,
 }
 
 impl Faulty {
     /// Wraps an engine.
     pub fn new(inner: Arc<dyn Engine>) -> Faulty {
-        Faulty { inner, faults: Mutex::default() }
+        Faulty { inner, faults: Mutex::default(), merge_threshold: Mutex::default() }
     }
 
     /// Adds faults for the next calls.
@@ -53,6 +54,11 @@ impl Faulty {
     /// Counts the faults that no call has met yet.
     pub fn pending_count(&self) -> usize {
         self.faults.lock().len()
+    }
+
+    /// Returns the merge threshold that was set last, if it was set.
+    pub fn merge_threshold(&self) -> Option<usize> {
+        *self.merge_threshold.lock()
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
@@ -115,6 +121,10 @@ impl Engine for Faulty {
         self.call(self.inner.following(user, kind, cursor, limit)).await
     }
 
+    async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        self.call(self.inner.away(user, what, after, limit)).await
+    }
+
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
         self.call(self.inner.suggestions(user, limit)).await
     }
@@ -148,6 +158,7 @@ impl Engine for Faulty {
     }
 
     fn set_merge_threshold(&self, followers: usize) {
+        *self.merge_threshold.lock() = Some(followers);
         self.inner.set_merge_threshold(followers);
     }
 

@@ -34,14 +34,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{BoardId, PinId, Timestamp, TopicId, UserId};
+use model::{BoardId, Id, PinId, Timestamp, TopicId, UserId};
 use parking_lot::{Mutex, RwLock};
 use runtime::SharedClock;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 use crate::limits::{Limits, SWEEP_PINS_MIN};
 use crate::metrics as names;
@@ -255,6 +255,10 @@ impl Engine for MemoryEngine {
 
     async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
         Ok(self.memory.following(user, kind, cursor, limit))
+    }
+
+    async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        Ok(self.memory.away(user, what, after, limit))
     }
 
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {

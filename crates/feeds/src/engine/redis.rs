@@ -41,14 +41,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use model::{BoardId, Timestamp, UserId};
+use model::{BoardId, Id, Timestamp, UserId};
 use parking_lot::Mutex;
 use runtime::SharedClock;
 
 use super::{Change, Engine, Kept};
 use crate::error::Result;
 use crate::facts::{
-    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 use crate::limits::{LIST_SLACK, Limits};
 use address::Address;
@@ -174,6 +174,10 @@ impl Engine for RedisEngine {
 
     async fn following(&self, user: UserId, kind: TargetKind, cursor: Option<Cursor>, limit: usize) -> Result<EdgePage> {
         self.following_page(user, kind, cursor, limit).await
+    }
+
+    async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        self.away_page(user, what, after, limit).await
     }
 
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {

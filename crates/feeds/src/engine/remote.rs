@@ -25,14 +25,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use grpc::{Addresses, Failure, Held, Identity};
-use model::{BoardId, UserId};
+use model::{BoardId, Id, UserId};
 use prost::Message as _;
 use tonic::transport::Channel;
 
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
 };
 use crate::metrics as names;
 use crate::wire::proto::ask::public::Feed;
@@ -250,6 +250,11 @@ impl Engine for RemoteEngine {
         let (user, kind) = (user.as_u64(), kind.name().to_owned());
         let following = ask::Following { user, kind, cursor: cursor.map(cursor_to), limit: limit as u32 };
         read::edges(self.ask(What::Following(following)).await?)
+    }
+
+    async fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        let (user, what, after) = (user.as_u64(), what.name().to_owned(), after.map_or(0, Id::as_u64));
+        read::ids(self.ask(What::Away(ask::Away { user, what, after, limit: limit as u32 })).await?)
     }
 
     async fn suggestions(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {

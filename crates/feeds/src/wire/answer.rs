@@ -1,9 +1,9 @@
 //! Answers on their way: `answered` writes them, `read` reads them.
 
-use model::{Timestamp, UserId};
+use model::{Id, Timestamp, UserId};
 
 use super::proto::{self, answer::What};
-use super::{board, cursor, cursor_to, pin, position, position_to, rest, rest_to, target, user};
+use super::{board, cursor, cursor_to, id, pin, position, position_to, rest, rest_to, target, user};
 use crate::engine::Kept;
 use crate::error::{Error, Result};
 use crate::facts::{Counts, EdgePage, Entry, HomePage, Linked, PublicEntry, PublicPage, Reason, Relation, Rest, Stats, Target};
@@ -11,7 +11,7 @@ use crate::facts::{Counts, EdgePage, Entry, HomePage, Linked, PublicEntry, Publi
 /// Values into answers.
 pub(crate) mod answered {
     use super::{
-        Counts, EdgePage, HomePage, Kept, PublicPage, Relation, Rest, Stats, UserId, What, cursor_to, position_to, proto, rest_to,
+        Counts, EdgePage, HomePage, Id, Kept, PublicPage, Relation, Rest, Stats, UserId, What, cursor_to, position_to, proto, rest_to,
     };
 
     pub(crate) fn done() -> What {
@@ -70,8 +70,12 @@ pub(crate) mod answered {
         What::Edges(proto::EdgePage { entries: entries.collect(), next: page.next.map(cursor_to) })
     }
 
-    pub(crate) fn ids(users: Vec<UserId>) -> What {
-        What::Ids(proto::Ids { ids: users.into_iter().map(|user| user.as_u64()).collect() })
+    pub(crate) fn users(users: Vec<UserId>) -> What {
+        ids(users.into_iter().map(UserId::id).collect())
+    }
+
+    pub(crate) fn ids(ids: Vec<Id>) -> What {
+        What::Ids(proto::Ids { ids: ids.into_iter().map(Id::as_u64).collect() })
     }
 
     pub(crate) fn shown(shown: Option<Vec<u8>>) -> What {
@@ -95,8 +99,8 @@ pub(crate) mod answered {
 /// Answers into values. `wanted` is how many things were asked about.
 pub(crate) mod read {
     use super::{
-        Counts, EdgePage, Entry, HomePage, Kept, Linked, PublicEntry, PublicPage, Relation, Rest, Result, Stats, Timestamp, UserId, What,
-        board, cursor, odd, pin, position, proto, rest, target, user,
+        Counts, EdgePage, Entry, HomePage, Id, Kept, Linked, PublicEntry, PublicPage, Relation, Rest, Result, Stats, Timestamp, UserId,
+        What, board, cursor, id, odd, pin, position, proto, rest, target, user,
     };
 
     pub(crate) fn done(what: What) -> Result<()> {
@@ -179,6 +183,11 @@ pub(crate) mod read {
         ids.ids.into_iter().map(user).collect()
     }
 
+    pub(crate) fn ids(what: What) -> Result<Vec<Id>> {
+        let What::Ids(ids) = what else { return odd("ids") };
+        ids.ids.into_iter().map(id).collect()
+    }
+
     pub(crate) fn shown(what: What) -> Result<Option<Vec<u8>>> {
         let What::Shown(shown) = what else { return odd("what was shown") };
         Ok(shown.shown)
@@ -224,7 +233,7 @@ fn reason(number: u64) -> Result<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use model::{BoardId, Id, PinId, Shard, TopicId};
+    use model::{BoardId, PinId, Shard, TopicId};
 
     use super::*;
 

@@ -1,14 +1,14 @@
 //! Questions and changes on their way.
 
-use model::{BoardId, Timestamp, UserId};
+use model::{BoardId, Id, Timestamp, UserId};
 
 use super::proto::ask::public::Feed;
 use super::proto::ask::{self, What};
 use super::proto::{self, change::What as ChangeWhat};
-use super::{all, board, cursor, empty, pin, pin_of, pin_to, position, rest, target, topic, user};
+use super::{all, board, cursor, empty, id, pin, pin_of, pin_to, position, rest, target, topic, user};
 use crate::engine::Change;
 use crate::error::{Error, Result};
-use crate::facts::{BoardFacts, Cursor, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
+use crate::facts::{Away, BoardFacts, Cursor, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
 
 /// A question or a change that makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,7 @@ pub(crate) enum Wanted {
     BoardFollowers(Vec<BoardId>),
     Followers(Target, Option<Cursor>, usize),
     Following(UserId, TargetKind, Option<Cursor>, usize),
+    Away(UserId, Away, Option<Id>, usize),
     Suggestions(UserId, usize),
     Shown(UserId),
     SetShown(UserId, Vec<u8>),
@@ -65,6 +66,10 @@ pub(crate) fn wanted(ask: proto::Ask) -> Result<Wanted> {
         What::Following(list) => {
             let after = list.cursor.map(cursor).transpose()?;
             Wanted::Following(user(list.user)?, kind(&list.kind)?, after, list.limit as usize)
+        }
+        What::Away(list) => {
+            let after = (list.after != 0).then(|| id(list.after)).transpose()?;
+            Wanted::Away(user(list.user)?, away(&list.what)?, after, list.limit as usize)
         }
         What::Suggestions(suggestions) => Wanted::Suggestions(user(suggestions.user)?, suggestions.limit as usize),
         What::Shown(shown) => Wanted::Shown(user(shown.user)?),
@@ -141,6 +146,25 @@ fn kind(name: &str) -> Result<TargetKind> {
     let kinds = [TargetKind::User, TargetKind::Board, TargetKind::Topic];
     kinds.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
         Error::Invalid(format!("This version of the feeds can't list follows of the kind '{name}'. Update the service before its callers."))
+    })
+}
+
+impl Away {
+    /// Names it on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Away::LeftOut => "left_out",
+            Away::Blocks => "blocks",
+            Away::BlockedBy => "blocked_by",
+            Away::Mutes => "mutes",
+        }
+    }
+}
+
+fn away(name: &str) -> Result<Away> {
+    let all = [Away::LeftOut, Away::Blocks, Away::BlockedBy, Away::Mutes];
+    all.into_iter().find(|away| away.name() == name).ok_or_else(|| {
+        Error::Invalid(format!("This version of the feeds can't list '{name}' of a person. Update the service before its callers."))
     })
 }
 

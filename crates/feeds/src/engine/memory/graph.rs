@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::edges::{EdgeList, Set};
 use super::sharded::{IdHash, Sharded};
 use super::{List, Memory, SharedList, WRITER_COUNT};
-use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Target, TargetKind};
+use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Target, TargetKind, page_of_ids};
 use crate::limits::{SUGGESTION_FOLLOWS_MAX, SUGGESTION_SOURCES_MAX};
 
 /// Edges without a time of their own stand in the lists with this one.
@@ -324,6 +324,20 @@ impl Memory {
             TargetKind::Board => page(&node.boards, cursor, limit, Target::Board),
             TargetKind::Topic => page(&node.topics, cursor, limit, Target::Topic),
         }
+    }
+
+    pub(super) fn away(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Vec<Id> {
+        let nodes = self.nodes.read(&user);
+        let Some(node) = nodes.get(&user) else { return Vec::new() };
+        let people = |edges: &EdgeList<UserId>| edges.keys().map(UserId::id).collect();
+        let ids: Vec<Id> = match what {
+            Away::LeftOut => node.left_out.keys().map(BoardId::id).collect(),
+            Away::Blocks => people(&node.blocks),
+            Away::BlockedBy => people(&node.blocked_by),
+            Away::Mutes => people(&node.mutes),
+        };
+        drop(nodes);
+        page_of_ids(ids, after, limit)
     }
 
     pub(super) fn suggestions(&self, user: UserId, limit: usize) -> Vec<UserId> {

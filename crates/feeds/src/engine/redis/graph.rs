@@ -13,7 +13,7 @@ use super::keys::{self, Key, Kind, key};
 use super::script::{BOARD, EDGES, FOLLOW, FOLLOWER, HIDE, MEMBER, SETTLED, WIDEN_FEED};
 use crate::engine::Change;
 use crate::error::Result;
-use crate::facts::{BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Rest, Target, TargetKind};
+use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Rest, Target, TargetKind, page_of_ids};
 use crate::limits::{SUGGESTION_FOLLOWS_MAX, SUGGESTION_SOURCES_MAX};
 
 /// Edges and followers handled in one step of what goes through many.
@@ -357,6 +357,20 @@ impl RedisEngine {
         entries.truncate(limit);
         let next = entries.last().filter(|_| goes_on).map(|last| (last.at, last.target.id()));
         Ok(EdgePage { entries, next })
+    }
+
+    pub(super) async fn away_page(&self, user: UserId, what: Away, after: Option<Id>, limit: usize) -> Result<Vec<Id>> {
+        let kind = match what {
+            Away::LeftOut => Kind::LeftOut,
+            Away::Blocks => Kind::Blocks,
+            Away::BlockedBy => Kind::BlockedBy,
+            Away::Mutes => Kind::Mutes,
+        };
+        let mut batch = Batch::new();
+        batch.plain("SMEMBERS", &key(kind, user), |cmd| cmd);
+        let answers = self.client.read(batch).await?;
+        let ids: Vec<Id> = answers[0].list().iter().filter_map(from_text).collect();
+        Ok(page_of_ids(ids, after, limit))
     }
 
     pub(super) async fn suggested(&self, user: UserId, limit: usize) -> Result<Vec<UserId>> {
