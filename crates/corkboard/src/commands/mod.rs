@@ -11,5 +11,6 @@ pub mod import;
 pub mod legal;
 pub mod serve;
 pub mod serve_storage;
+pub mod settings;
 pub mod status;
 pub mod storage;
