@@ -1,7 +1,7 @@
 //! Live settings: the keys there are, their bounds, and a server that follows them.
 //!
 //! ```text
-//! corkboard settings set KEY VALUE ─▶ settings.toml in the registry ─▶ every server, within a second ─▶ the part it is about
+//! corkboard settings set KEY VALUE ─▶ settings.json in the registry ─▶ every server, within a second ─▶ the part it is about
 //! ```
 //!
 //! A key that is not set has the configuration's value. A file that can't be read, or a value that can't be, changes nothing and is
@@ -12,7 +12,6 @@ use std::time::Duration;
 use app::App;
 use discovery::{LiveSettings, Registry};
 use runtime::Shutdown;
-use toml::Value;
 
 use crate::config::Config;
 use crate::tasks::TaskResult;
@@ -66,8 +65,10 @@ impl Key {
     pub fn value(&self, config: &Config, settings: &LiveSettings) -> Result<(i64, bool), String> {
         match settings.get(self.name) {
             None => Ok(((self.configured)(config), false)),
-            Some(Value::Integer(value)) => Ok((self.check(*value)?, true)),
-            Some(other) => Err(format!("{} is {other}; write a number.", self.name)),
+            Some(value) => match value.as_i64() {
+                Some(value) => Ok((self.check(value)?, true)),
+                None => Err(format!("{} is {value}; write a number.", self.name)),
+            },
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Live settings: what a running site follows without a restart. Engine `local:`: one TOML file in the registry's folder.
+//! Live settings: what a running site follows without a restart. Engine `local:`: one JSON file in the registry's folder.
 //!
 //! ```text
-//! <folder>/settings.toml          [table] key = value; replaced as a whole: a reader sees the old file or the new one
-//! <folder>/settings.lock          held by whoever changes it
+//! <folder>/settings.json   {"feeds.merge_threshold": 20000}; replaced as a whole: a reader sees the old file or the new one
+//! <folder>/settings.lock   held by whoever changes it
 //! ```
 //!
 //! Which keys there are, and what their values may be, is the caller's to know.
@@ -10,53 +10,35 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 
-use toml::{Table, Value};
+use serde_json::{Map, Value};
 
 use crate::Registry;
 
 /// Bytes of the file. A larger one is refused: settings are a handful of numbers.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The settings as they were read. Equal texts are equal settings.
+/// The settings as they were read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveSettings {
-    table: Table,
+    values: Map<String, Value>,
 }
 
 impl LiveSettings {
-    /// Returns the value of a key, written `table.key`.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        let (table, key) = key.split_once('.')?;
-        self.table.get(table)?.as_table()?.get(key)
+        self.values.get(key)
     }
 
-    /// Lists all keys, written `table.key`.
+    /// Lists all keys that are set.
     pub fn keys(&self) -> Vec<String> {
-        let tables = self.table.iter();
-        let keys = tables.flat_map(|(table, values)| match values {
-            Value::Table(values) => values.keys().map(|key| format!("{table}.{key}")).collect(),
-            _ => vec![table.clone()],
-        });
-        keys.collect()
-    }
-
-    fn put(&mut self, key: &str, value: Option<Value>) -> io::Result<()> {
-        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("'{key}' is no key; write TABLE.KEY."));
-        let (table, key) = key.split_once('.').ok_or_else(invalid)?;
-        let values = self.table.entry(table).or_insert_with(|| Value::Table(Table::new())).as_table_mut().ok_or_else(invalid)?;
-        match value {
-            Some(value) => drop(values.insert(key.to_owned(), value)),
-            None => drop(values.remove(key)),
-        }
-        self.table.retain(|_, values| values.as_table().is_none_or(|values| !values.is_empty()));
-        Ok(())
+        self.values.keys().cloned().collect()
     }
 }
 
 impl Registry {
-    /// Reads the live settings; without a file there are none. `InvalidData`: the file is there and is no TOML.
+    /// Reads the live settings; without a file there are none. `InvalidData`: the file is there and is none.
     pub fn settings(&self) -> io::Result<LiveSettings> {
-        let path = self.folder.join("settings.toml");
+        let path = self.folder.join("settings.json");
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LiveSettings::default()),
@@ -66,22 +48,25 @@ impl Registry {
         if file.metadata()?.len() > FILE_BYTES_MAX {
             return Err(broken(&format!("more than {FILE_BYTES_MAX} bytes are no settings")));
         }
-        let table = io::read_to_string(file)?.parse().map_err(|error: toml::de::Error| broken(&error.message()))?;
-        Ok(LiveSettings { table })
+        let values = serde_json::from_str(&io::read_to_string(file)?).map_err(|error| broken(&error))?;
+        Ok(LiveSettings { values })
     }
 
-    /// Sets a key, written `table.key`, or takes it away. Whoever reads meanwhile sees the settings before or after.
+    /// Sets a key, or takes it away. Whoever reads meanwhile sees the settings before or after.
     pub fn set(&self, key: &str, value: Option<Value>) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let lock = File::options().create(true).truncate(false).write(true).open(self.folder.join("settings.lock"))?;
         lock.lock()?;
         let mut settings = self.settings()?;
-        settings.put(key, value)?;
-        let new = self.folder.join("settings.toml.new");
+        match value {
+            Some(value) => drop(settings.values.insert(key.to_owned(), value)),
+            None => drop(settings.values.remove(key)),
+        }
+        let new = self.folder.join("settings.json.new");
         let mut file = File::create(&new)?;
-        file.write_all(settings.table.to_string().as_bytes())?;
+        file.write_all(serde_json::to_string_pretty(&settings.values)?.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&new, self.folder.join("settings.toml"))?;
+        fs::rename(&new, self.folder.join("settings.json"))?;
         // The name too is to be there after a crash.
         File::open(&self.folder)?.sync_all()
     }
@@ -99,23 +84,22 @@ mod tests {
         registry.set("feeds.merge_threshold", Some(5_000.into())).unwrap();
         registry.set("feeds.other", Some("x".into())).unwrap();
         let settings = registry.settings().unwrap();
-        assert_eq!(settings.get("feeds.merge_threshold").and_then(Value::as_integer), Some(5_000));
+        assert_eq!(settings.get("feeds.merge_threshold").and_then(Value::as_i64), Some(5_000));
         assert_eq!(settings.keys(), ["feeds.merge_threshold", "feeds.other"]);
         registry.set("feeds.merge_threshold", None).unwrap();
         registry.set("feeds.other", None).unwrap();
         assert_eq!(registry.settings().unwrap(), LiveSettings::default());
-        assert!(registry.set("feeds", None).is_err());
     }
 
     #[test]
     fn a_broken_file_is_told_and_not_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::open(&format!("local:{}", folder.path().display())).unwrap();
-        for text in ["[feeds", &"#".repeat(70_000)] {
-            fs::write(folder.path().join("settings.toml"), text).unwrap();
+        for text in ["{\"feeds", "[1]", &" ".repeat(70_000)] {
+            fs::write(folder.path().join("settings.json"), text).unwrap();
             assert_eq!(registry.settings().unwrap_err().kind(), io::ErrorKind::InvalidData);
             assert!(registry.set("feeds.merge_threshold", Some(1.into())).is_err());
-            assert_eq!(fs::read_to_string(folder.path().join("settings.toml")).unwrap(), text);
+            assert_eq!(fs::read_to_string(folder.path().join("settings.json")).unwrap(), text);
         }
     }
 }

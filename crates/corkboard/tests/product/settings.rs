@@ -22,8 +22,8 @@ async fn a_running_site_follows_what_a_command_sets() {
         assert!(!done && printed.contains(says), "{key} {value}: {printed}");
     }
     // What somebody broke by hand changes nothing, is told, and can be mended.
-    let file = site.folder().join("registry/settings.toml");
-    std::fs::write(&file, "[feeds]\nmerge_threshold = \"many\"\nother = 1\n").unwrap();
+    let file = site.folder().join("registry/settings.json");
+    std::fs::write(&file, r#"{"feeds.merge_threshold": "many", "feeds.other": 1}"#).unwrap();
     let (done, printed) = site.command(&["settings", "list"]);
     assert!(!done && printed.contains("write a number") && printed.contains("feeds.other"), "{printed}");
     assert!(site.command(&["settings", "unset", "feeds.other"]).1.contains("write a number"));
