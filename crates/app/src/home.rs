@@ -17,7 +17,7 @@ use storage::{Edge, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result};
-use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Strictness, lists};
+use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Strictness, lists, stands};
 use crate::shown::reason_of;
 use crate::viewer::{Viewer, is_listed};
 
@@ -163,8 +163,11 @@ impl App {
         }
         let (mut entries, mut seen) = (Vec::new(), HashSet::new());
         let left_out: HashSet<Id> = self.edge_ends(Assoc::UserLeavesOutBoards, user).await?.into_iter().collect();
-        let muted = self.edge_ends(Assoc::UserMutesUsers, user).await?;
-        let mut hidden: HashMap<Id, bool> = muted.into_iter().map(|other| (other, true)).collect();
+        // Storage's own, so that feeds that lack a block are found out, and don't build themselves from their own mistake.
+        let mut hidden: HashMap<Id, bool> = HashMap::new();
+        for assoc in [Assoc::UserMutesUsers, Assoc::UserBlocksUsers, Assoc::UserBlockedByUsers] {
+            hidden.extend(self.ends_in_storage(assoc, user.id()).await?.into_iter().map(|other| (other, true)));
+        }
         let mut last = None;
         while entries.len() < limit {
             let Some((edge, source, exhausted)) = merged.pop() else { return Ok((entries, None)) };
@@ -185,10 +188,17 @@ impl App {
             let own = data.owner == user;
             let is_hidden = match hidden.entry(data.owner.id()) {
                 Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(unknown) => *unknown.insert(self.is_blocked(user, data.owner).await?),
+                Entry::Vacant(unknown) => *unknown.insert(self.is_away(data.owner).await?),
             };
             let outside = matches!(reason, Reason::Person(_)) && left_out.contains(&data.board.id());
-            if !own && !is_hidden && !outside && stored.active && data.trashed_at.is_none() && self.board_travels(data.board).await? {
+            if !own
+                && !is_hidden
+                && !outside
+                && stored.active
+                && data.trashed_at.is_none()
+                && !data.hidden
+                && self.board_travels(data.board).await?
+            {
                 let facts = PinFacts {
                     pin,
                     owner: data.owner,
@@ -201,6 +211,11 @@ impl App {
             }
         }
         Ok((entries, last))
+    }
+
+    /// Tells whether a person is gone or suspended, so that their pins show nowhere.
+    async fn is_away(&self, person: UserId) -> Result<bool> {
+        Ok(!self.object::<model::User>(person).await?.is_some_and(|person| stands(&person)))
     }
 
     async fn board_travels(&self, board: model::BoardId) -> Result<bool> {

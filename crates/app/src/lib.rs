@@ -60,6 +60,7 @@ pub mod tokens;
 pub mod topics;
 pub mod trash;
 pub mod verify_feeds;
+pub mod verify_lists;
 pub mod viewer;
 
 pub use compose::{App, Parts, Settings};

@@ -12,6 +12,7 @@ pub(crate) const MIRROR_FAILURES_TOTAL: &str = "app_mirror_failures_total";
 pub(crate) const EDGES_MENDED_TOTAL: &str = "app_edges_mended_total";
 pub(crate) const HOME_FEEDS_REBUILT_TOTAL: &str = "app_home_feeds_rebuilt_total";
 pub(crate) const FEEDS_LOST_TOTAL: &str = "app_feeds_lost_total";
+pub(crate) const FAN_OUT_STEPS_TOTAL: &str = "app_fan_out_steps_total";
 pub(crate) const FEED_SESSIONS_TOTAL: &str = "app_feed_sessions_total";
 pub(crate) const FEED_SESSIONS_LOST_TOTAL: &str = "app_feed_sessions_lost_total";
 pub(crate) const RANKING_SECONDS: &str = "app_ranking_seconds";
@@ -34,6 +35,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(EDGES_MENDED_TOTAL, "Edges that the consumer found missing or left over."),
     Metric::counter(HOME_FEEDS_REBUILT_TOTAL, "Home feeds built from storage."),
     Metric::counter(FEEDS_LOST_TOTAL, "Times that the feeds were found to have lost something; they are mended then."),
+    Metric::counter(FAN_OUT_STEPS_TOTAL, "Deliveries of pins by jobs, to 5,000 followers of a source at most each."),
     Metric::counter(
         FEED_SESSIONS_TOTAL,
         "Best-first home feeds that were ranked: first pages, and what goes on for a session that was forgotten.",

@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod metrics;
+pub mod settings;
 pub mod tasks;
 pub mod wiring;

@@ -7,7 +7,8 @@
 //!   wiring.rs   configuration ─▶ engines ─▶ application
 //!   metrics.rs  what all crates count
 //!   tasks.rs    the application's background tasks
-//! commands/     serve · status · doctor · storage · user · token · legal · import · demo · config
+//!   settings.rs live settings, and following them
+//! commands/     serve · status · doctor · storage · user · token · legal · import · demo · settings · config
 //! table.rs      tables for people
 //! ```
 
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use corkboard::config::{Config, Sources};
-use corkboard::{config, metrics, tasks, wiring};
+use corkboard::{config, metrics, settings, tasks, wiring};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -75,6 +76,9 @@ enum Command {
     Import(commands::import::ImportArgs),
     /// Fills the site with a small made-up community, to see what it is like.
     Demo(commands::demo::DemoArgs),
+    /// Shows and changes what a running server follows without a restart.
+    #[command(subcommand)]
+    Settings(commands::settings::SettingsCommand),
     /// Shows and checks the configuration.
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
@@ -125,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Import(args) => commands::import::run(&args, &config).await,
             Command::Demo(args) => commands::demo::run(&args, &config).await,
             Command::DevSeed(args) => commands::dev_seed::run(&args, &config).await,
+            Command::Settings(command) => commands::settings::run(&command, &config),
             Command::Config(_) => Ok(ExitCode::SUCCESS),
         }
     })

@@ -63,7 +63,11 @@ pub async fn open_app_with_feeds(config: &Config, purpose: Purpose, base_url: St
 /// Opens graph and feeds under a URL, with the limits of the configuration.
 pub fn open_feeds(config: &Config, url: &str, clock: runtime::SharedClock) -> anyhow::Result<feeds::Feeds> {
     // The list of everything is what Explore scrolls through; it holds more than one topic's list would need.
-    let limits = feeds::Limits { public_entries_max: 200_000, merge_threshold: config.feeds.merge_threshold, ..feeds::Limits::default() };
+    let limits = feeds::Limits {
+        public_entries_max: 200_000,
+        merge_threshold: crate::settings::merge_threshold(config),
+        ..feeds::Limits::default()
+    };
     let identity = feeds::Identity { caller: config.feeds.caller.clone(), key: config.feeds.key.clone() };
     feeds::Feeds::open_as(url, &identity, clock, limits).context("the feeds did not open")
 }

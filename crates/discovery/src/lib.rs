@@ -1,4 +1,5 @@
-//! Who runs where. Engine `local:`: a folder with one file per running process, in the ServerSet JSON form that other tools know.
+//! Who runs where, and live settings (settings.rs). Engine `local:`: a folder with one file per running process, in the ServerSet JSON
+//! form that other tools know.
 //!
 //! ```text
 //! <folder>/<service>/member_<pid>.json    locked for as long as its process lives
@@ -7,11 +8,15 @@
 //! A member whose file can be locked by somebody else is dead: its file is removed by whoever notices. Nothing needs to be cleaned up
 //! after a kill.
 
+mod settings;
+
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use settings::LiveSettings;
 
 /// Where a process can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

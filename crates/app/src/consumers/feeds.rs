@@ -8,13 +8,19 @@
 //!        │ some                                                          ▼
 //!        └──▶ replay to the log's end as it was ──▶ vouch ──▶ follow, vouch now and then ── behind ──▶ from the top
 //! ```
+//!
+//! What a pin's publishing leaves of a fan-out goes on in jobs; the feeds are vouched for up to the first that has not ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use feeds::{Kept, PinFacts, Target};
-use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Topic, TopicId, UserId};
+use ::jobs::JobId;
+use feeds::{Kept, PinFacts, Rest, Target};
+use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Stored, Topic, TopicId, UserId};
+use parking_lot::Mutex;
 use runtime::{Backoff, PartState, Shutdown};
 
+use super::fan_outs::FanOuts;
 use crate::compose::App;
 use crate::error::Result;
 use crate::hydrate::stands;
@@ -80,6 +86,7 @@ impl App {
                 vouched = Some(end);
             }
         }
+        let mut fan_outs = FanOuts::new();
         let mut vouch_at = runtime::paced(self.feeds.snapshot_every());
         // Until the log has been read to where it ended, what got lost may be missing.
         let mut has_caught_up = consumer.position() >= end;
@@ -87,7 +94,7 @@ impl App {
             tokio::select! {
                 () = shutdown.wait() => break,
                 _ = vouch_at.tick(), if has_caught_up => {
-                    if self.vouch(&mut consumer, &mut vouched).await? == Kept::Behind {
+                    if self.vouch(&mut consumer, &mut fan_outs, &mut vouched).await? == Kept::Behind {
                         return Ok(Kept::Behind);
                     }
                 }
@@ -95,7 +102,15 @@ impl App {
                     let records = records?;
                     let last = records.last().map(|record| record.offset);
                     for record in records {
-                        self.handle_with_patience("feeds", record, &|event| self.reconcile_feeds(event)).await?;
+                        let (offset, life) = (record.offset, fan_outs.life);
+                        let begun = Mutex::new(Vec::new());
+                        let handle = |event| async {
+                            let jobs = self.reconcile_feeds_in(life, event).await?;
+                            begun.lock().extend(jobs);
+                            Ok(())
+                        };
+                        self.handle_with_patience("feeds", record, &handle).await?;
+                        fan_outs.add(offset, begun.into_inner());
                     }
                     if let Some(last) = last {
                         consumer.seek(last);
@@ -110,14 +125,14 @@ impl App {
         }
         if has_caught_up {
             // What was lost now is found by the next start.
-            self.vouch(&mut consumer, &mut vouched).await?;
+            self.vouch(&mut consumer, &mut fan_outs, &mut vouched).await?;
         }
         Ok(Kept::Whole)
     }
 
     /// Says up to where the feeds are complete. Engines that write everything for it are asked only when there is something new.
-    async fn vouch(&self, consumer: &mut events::Consumer, vouched: &mut Option<i64>) -> Result<Kept> {
-        let position = consumer.position();
+    async fn vouch(&self, consumer: &mut events::Consumer, fan_outs: &mut FanOuts, vouched: &mut Option<i64>) -> Result<Kept> {
+        let position = fan_outs.ended_to(&self.jobs, consumer.position()).await?;
         if *vouched == Some(position) && !self.feeds.can_lose() {
             return Ok(Kept::Whole);
         }
@@ -133,12 +148,18 @@ impl App {
 
     /// Makes the feeds equal to storage for what one event is about. Safe to repeat.
     pub async fn reconcile_feeds(&self, event: Event) -> Result<()> {
+        self.reconcile_feeds_in(0, event).await.map(drop)
+    }
+
+    /// The same in one of the consumer's lives; returns the jobs that go on with it.
+    async fn reconcile_feeds_in(&self, life: u64, event: Event) -> Result<Vec<JobId>> {
         use EventKind as K;
         let target = event.subjects.first().copied();
         match event.kind {
             K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
                 if let Some(pin) = event.subject::<PinId>(0) {
-                    self.reconcile_pin_in_feeds(pin).await?;
+                    let rests = self.reconcile_pin_in_feeds(pin).await?;
+                    return self.enqueue_rests(rests, &format!("{}/{life:x}", event.id)).await;
                 }
             }
             K::BoardCreated | K::BoardChanged | K::BoardDeleted | K::CollaboratorJoined | K::CollaboratorLeft => {
@@ -181,7 +202,7 @@ impl App {
             }
             _ => {}
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn has_edge(&self, assoc: Assoc, from: UserId, to: Id) -> Result<bool> {
@@ -196,31 +217,38 @@ impl App {
         Ok(())
     }
 
-    /// Publishes a pin that stands on a listed board, and retracts any other.
-    pub async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<()> {
+    /// Publishes a pin that stands on a listed board, and retracts any other. Returns what is left of its fan-out.
+    pub(crate) async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<Vec<Rest>> {
         match self.pin_facts(pin).await? {
-            Some(facts) => drop(self.feeds.publish(facts).await?),
-            None => self.feeds.retract(pin).await?,
+            Some(facts) => Ok(self.feeds.publish(facts).await?),
+            None => {
+                self.feeds.retract(pin).await?;
+                Ok(Vec::new())
+            }
         }
-        Ok(())
     }
 
     async fn pin_facts(&self, pin: PinId) -> Result<Option<PinFacts>> {
         let Some(stored) = self.storage.get::<model::Pin>(pin).await? else { return Ok(None) };
         let data = &stored.data;
-        if !stored.active || data.trashed_at.is_some() || data.hidden {
-            return Ok(None);
-        }
-        let Some(board) = self.object::<model::Board>(data.board).await?.filter(|board| is_listed(board)) else { return Ok(None) };
-        if !self.object::<model::User>(data.owner).await?.is_some_and(|owner| stands(&owner)) {
-            return Ok(None);
-        }
+        let Some(board) = self.board_of_travelling(&stored).await? else { return Ok(None) };
         let mut topics = Vec::with_capacity(data.tags.len());
         for tag in &data.tags {
             topics.push(self.ensure_topic(tag).await?);
         }
         self.feeds.set_board(data.board, feeds::BoardFacts { owner: board.data.owner, listed: true }).await?;
         Ok(Some(PinFacts { pin, owner: data.owner, board: data.board, topics, domain: data.domain.clone(), at: data.at }))
+    }
+
+    /// Returns the board of a pin that may stand in feeds: neither deleted, trashed nor taken down, on a listed board, by somebody
+    /// who is there.
+    pub(crate) async fn board_of_travelling(&self, pin: &Stored<model::Pin>) -> Result<Option<Arc<Stored<model::Board>>>> {
+        if !pin.active || pin.data.trashed_at.is_some() || pin.data.hidden {
+            return Ok(None);
+        }
+        let board = self.object::<model::Board>(pin.data.board).await?.filter(|board| is_listed(board));
+        let owner = self.object::<model::User>(pin.data.owner).await?;
+        Ok(board.filter(|_| owner.is_some_and(|owner| stands(&owner))))
     }
 }
 

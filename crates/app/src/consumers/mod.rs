@@ -1,5 +1,6 @@
 //! Consumers of the log. Each reconciles something derived with the truth in storage, from the event's subjects on.
 
+mod fan_outs;
 pub mod feeds;
 pub mod follow_up;
 pub mod index;

@@ -3,6 +3,7 @@
 mod board_pins;
 mod delete_picture;
 mod delete_user;
+mod fan_out;
 mod make_renditions;
 mod merge_board;
 mod purge_pin;
@@ -14,7 +15,7 @@ mod sweep;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use ::jobs::{Handler, Job, JobContext, JobError, NewJob, Worker};
+use ::jobs::{Handler, Job, JobContext, JobError, JobId, NewJob, Worker};
 use async_trait::async_trait;
 use model::EventKind;
 use serde::Serialize;
@@ -24,6 +25,7 @@ use serde_json::json;
 pub use board_pins::{ReconcileBoard, TrashBoardPins};
 pub use delete_picture::DeletePicture;
 pub use delete_user::DeleteUser;
+pub use fan_out::FanOut;
 pub use make_renditions::MakeRenditions;
 pub use merge_board::MergeBoard;
 pub use purge_pin::PurgePin;
@@ -61,15 +63,18 @@ impl App {
 
     /// Enqueues a job to run after a while.
     pub async fn enqueue_after<J: AppJob>(&self, job: J, delay_ms: i64) -> Result<()> {
-        let mut new = NewJob::new(serde_json::to_value(&job)?).priority(J::PRIORITY).attempts(J::ATTEMPTS);
+        let mut new = new_job(&job)?;
         if delay_ms > 0 {
             new = new.run_after(self.now().plus(delay_ms));
         }
-        if let Some(key) = job.key() {
-            new = new.idempotency_key(key);
-        }
         self.jobs.enqueue(J::QUEUE, vec![new]).await?;
         Ok(())
+    }
+
+    /// Enqueues jobs to run at once; returns their numbers, also of those that were there already.
+    pub(crate) async fn enqueue_many<J: AppJob>(&self, jobs: Vec<J>) -> Result<Vec<JobId>> {
+        let new = jobs.iter().map(new_job).collect::<Result<Vec<NewJob>>>()?;
+        Ok(self.jobs.enqueue(J::QUEUE, new).await?)
     }
 
     /// Returns a worker for all of the application's jobs.
@@ -88,6 +93,7 @@ impl App {
         let worker = self.pool::<ReconcileUser>(worker);
         let worker = self.pool::<TrashBoardPins>(worker);
         let worker = self.pool::<MergeBoard>(worker);
+        let worker = self.pool::<FanOut>(worker);
         let worker = self.pool::<ResumePurges>(worker);
         self.pool::<Sweep>(worker)
     }
@@ -95,6 +101,14 @@ impl App {
     fn pool<J: AppJob>(&self, worker: Worker) -> Worker {
         worker.queue(J::QUEUE, J::CONCURRENCY, Arc::new(Runner::<J> { app: self.clone(), job: PhantomData }))
     }
+}
+
+fn new_job<J: AppJob>(job: &J) -> Result<NewJob> {
+    let new = NewJob::new(serde_json::to_value(job)?).priority(J::PRIORITY).attempts(J::ATTEMPTS);
+    Ok(match job.key() {
+        Some(key) => new.idempotency_key(key),
+        None => new,
+    })
 }
 
 /// Runs jobs of one kind from their queue.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use app::App;
+use app::verify_feeds::FeedsFound;
 use clap::{Args, Subcommand};
 use discovery::Registry;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,7 +33,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 pub enum FeedsCommand {
     /// Builds graph and feeds anew from storage. A running server does it itself when it is told to; otherwise this command does.
     Rebuild(Whom),
-    /// Compares every follow, count and home feed with the truth in storage.
+    /// Compares every edge, count, home feed and public list with the truth in storage.
     Verify {
         #[command(flatten)]
         whom: Whom,
@@ -139,47 +140,65 @@ async fn rebuild(app: &App, whom: &Whom, config: &Config) -> anyhow::Result<Exit
 
 async fn verify(app: &App, whom: &Whom, as_json: bool) -> anyhow::Result<ExitCode> {
     let bar = spinner();
-    let (mut people, mut feeds, mut edges, mut differences) = (0_u64, 0_u64, 0_u64, Vec::new());
-    let mut look = async |user: UserId| -> anyhow::Result<()> {
+    let (mut people, mut all) = (0_u64, FeedsFound::default());
+    let mut look = async |user: UserId, total: u64| -> anyhow::Result<()> {
         let mut found = app.verify_feeds_of(user).await?;
         if !found.differences.is_empty() {
             tokio::time::sleep(SECOND_LOOK).await;
             found = app.verify_feeds_of(user).await?;
         }
         people += 1;
-        feeds += u64::from(found.has_feed);
-        edges += found.edges;
-        differences.extend(found.differences);
-        bar.set_message(format!("{people} people compared, {} differences", differences.len()));
+        all.add(found);
+        bar.set_message(format!("{people} of {total} people compared, {} differences", all.differences.len()));
         Ok(())
     };
     match &whom.user {
-        Some(name) => look(person(app, name).await?).await?,
+        Some(name) => look(person(app, name).await?, 1).await?,
         None => {
+            let total = app.feeds.stats().await?.users;
             let mut after = None;
             loop {
                 let users = app.storage.scan::<User>(after, STEP).await?;
                 let Some(last) = users.last() else { break };
                 after = Some(last.id);
                 for user in users.iter().filter(|user| user.active && !user.data.deleting) {
-                    look(UserId::try_from(user.id)?).await?;
+                    look(UserId::try_from(user.id)?, total.max(1)).await?;
                 }
             }
+            all.add(
+                twice(async || Ok(app.verify_feeds_of_boards(|boards| bar.set_message(format!("{boards} boards compared"))).await?))
+                    .await?,
+            );
+            let progress = |pins, lists| bar.set_message(format!("{pins} pins read, {lists} public lists compared"));
+            all.add(twice(async || Ok(app.verify_public_feeds(progress).await?)).await?);
         }
     }
     bar.finish_and_clear();
+    let FeedsFound { feeds, edges, entries, differences } = all;
     let sound = differences.is_empty();
     if as_json {
-        println!("{}", json!({ "sound": sound, "people": people, "feeds": feeds, "edges": edges, "differences": differences }));
+        let found =
+            json!({ "sound": sound, "people": people, "feeds": feeds, "edges": edges, "entries": entries, "differences": differences });
+        println!("{found}");
     } else {
         differences.iter().take(SHOWN_MAX).for_each(|difference| println!("BAD  {difference}"));
         if differences.len() > SHOWN_MAX {
             println!("     … and {} more; --json lists them all.", differences.len() - SHOWN_MAX);
         }
         let verdict = if sound { "all as in storage." } else { "mend them with `corkboard feeds rebuild`, or --user for one person." };
-        println!("{people} people, {edges} edges, {feeds} home feeds in memory: {verdict}");
+        println!("{people} people, {edges} edges, {feeds} feeds and lists in memory with {entries} entries: {verdict}");
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looks again when something differs: on a running site it may have been on its way.
+async fn twice(look: impl AsyncFn() -> anyhow::Result<FeedsFound>) -> anyhow::Result<FeedsFound> {
+    let found = look().await?;
+    if found.differences.is_empty() {
+        return Ok(found);
+    }
+    tokio::time::sleep(SECOND_LOOK).await;
+    look().await
 }
 
 fn spinner() -> ProgressBar {

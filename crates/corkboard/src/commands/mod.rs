@@ -13,5 +13,6 @@ pub mod serve;
 pub mod serve_apart;
 pub mod serve_feeds;
 pub mod serve_storage;
+pub mod settings;
 pub mod status;
 pub mod storage;

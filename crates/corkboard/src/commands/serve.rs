@@ -80,6 +80,10 @@ pub async fn run(args: &ServeArgs, config: &Config) -> anyhow::Result<ExitCode> 
         let (app, shutdown) = (app.clone(), supervisor.shutdown());
         move || housekeeping(app.clone(), limiter.clone(), shutdown.clone())
     });
+    supervisor.spawn("settings", {
+        let (app, config, shutdown) = (app.clone(), config.clone(), supervisor.shutdown());
+        move || crate::settings::follow(app.clone(), config.clone(), shutdown.clone())
+    });
     if config.storage.is_remote() {
         supervisor.spawn("storage_look", {
             let (app, shutdown) = (app.clone(), supervisor.shutdown());

@@ -66,6 +66,11 @@ impl Site {
 
     /// Starts a site whose rate limits are multiplied.
     pub async fn start_with(rate_limit_scale: u32) -> Site {
+        Site::start_limited(rate_limit_scale, feeds::Limits::default()).await
+    }
+
+    /// The same with limits of the feeds.
+    pub async fn start_limited(rate_limit_scale: u32, limits: feeds::Limits) -> Site {
         let folder = tempfile::Builder::new().prefix("corkboard-product-").tempdir().unwrap();
         // Set once per process; a second test finds it set.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -73,7 +78,7 @@ impl Site {
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let clock = Arc::new(MovedClock::default());
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let memory = feeds::MemoryEngine::open(Some(path("feeds").into()), clock.clone(), feeds::Limits::default());
+        let memory = feeds::MemoryEngine::open(Some(path("feeds").into()), clock.clone(), limits);
         let feeds_faults = Arc::new(feeds::Faulty::new(Arc::new(memory)));
         let index = search::TantivyEngine::open(Path::new(&path("search"))).unwrap();
         let search_faults = Arc::new(search::Faulty::new(Arc::new(index)));
@@ -117,6 +122,13 @@ impl Site {
         })
         .await;
         site
+    }
+
+    /// Follows live settings, as `corkboard serve` does on this folder.
+    pub fn follow_settings(&self) {
+        let sources = corkboard::config::Sources { data: self.folder().into(), ..Default::default() };
+        let (app, config, shutdown) = (self.app.clone(), corkboard::config::Config::read(&sources).unwrap(), self.supervisor.shutdown());
+        self.supervisor.spawn("settings", move || corkboard::settings::follow(app.clone(), config.clone(), shutdown.clone()));
     }
 
     pub fn folder(&self) -> &Path {
