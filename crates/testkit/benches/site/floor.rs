@@ -127,7 +127,7 @@ fn measure_floor(fleet: &Fleet, mix: &Counts, samples: Samples, seconds: f64) ->
         selects: mix.of("mariadb Com_select"),
         commits,
         statements: sum(["mariadb Com_insert", "mariadb Com_update", "mariadb Com_delete"]) / commits,
-        rows: sum(["mariadb Innodb_rows_inserted", "mariadb Innodb_rows_updated", "mariadb Innodb_rows_deleted"]) / commits,
+        rows: sum(["mariadb Handler_write", "mariadb Handler_update", "mariadb Handler_delete"]) / commits,
         samples,
     };
     fleet.database.sql(

@@ -31,7 +31,7 @@ impl Counts {
                 counts.insert(format!("redis command {name}"), rest.split(',').next().unwrap_or("0").parse().unwrap_or(0.0));
             }
         }
-        for row in fleet.database.sql("SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Com_%' OR Variable_name LIKE 'Innodb_rows_%'")? {
+        for row in fleet.database.sql("SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Com_%' OR Variable_name LIKE 'Handler_%'")? {
             if let [name, value] = &row[..] {
                 counts.insert(format!("mariadb {name}"), value.parse().unwrap_or(0.0));
             }

@@ -5,7 +5,7 @@
 //! steady ── 12 s ──▶ one node killed ── 35 s ──▶ all killed ── 35 s ──▶ back ── 12 s, steady again ──▶ flushed ── 35 s
 //! ```
 //! Goals: no error, storage never asked for more than twice as much as in the steady seconds, p99 back within 30 s: that is, at most half as
-//! much again as the worst of the steady seconds, from then on.
+//! much again as in the steady seconds, from then on. Single seconds belong to the machine: medians of five count.
 
 use std::{
     path::Path,
@@ -23,8 +23,9 @@ pub const RATE: f64 = 250.0;
 const WARM_UP_SECONDS: f64 = 25.0;
 const STEADY_SECONDS: u64 = 12;
 const AFTER_SECONDS: u64 = 35;
-/// The machine's noise from second to second.
+/// The machine's noise.
 const BACK_RATIO: f64 = 1.5;
+const MEDIAN_SECONDS: usize = 5;
 const LOAD_RATIO_GOAL: f64 = 2.0;
 const BACK_SECONDS_GOAL: f64 = 30.0;
 
@@ -115,21 +116,23 @@ fn figures(all: &[Second], rate: f64) -> Vec<Figure> {
     let steady = &all[2..STEADY_SECONDS as usize];
     let mean = |seconds: &[Second], of: fn(&Second) -> f64| seconds.iter().map(of).sum::<f64>() / seconds.len() as f64;
     let worst = |seconds: &[Second], of: fn(&Second) -> f64| seconds.iter().map(of).fold(0.0, f64::max);
-    let (selects, rows, p99) = (mean(steady, |it| it.selects), mean(steady, |it| it.rows), worst(steady, |it| it.p99_ms));
+    let (selects, rows, p99) = (mean(steady, |it| it.selects), mean(steady, |it| it.rows), median_p99(steady));
     let mut figures = vec![
         of("rate", rate, "1/s"),
         of("steady_selects_per_s", selects, "1/s"),
         of("steady_rows_per_s", rows, "1/s"),
-        of("steady_p99_worst_second", p99, "ms"),
+        of("steady_p99_median_second", p99, "ms"),
     ];
     let [one, dead, _, flushed] = starts();
     for (name, from) in [("one_killed", one), ("all_killed", dead), ("flushed", flushed)] {
         let after = &all[from as usize..(from + AFTER_SECONDS) as usize];
-        let back = after.iter().rposition(|second| second.p99_ms > p99 * BACK_RATIO).map_or(0, |last| last + 1);
+        let medians: Vec<f64> = after.windows(MEDIAN_SECONDS).map(median_p99).collect();
+        let back = medians.iter().rposition(|median| *median > p99 * BACK_RATIO).map_or(0, |last| last + 1);
         figures.extend([
             of(&format!("{name}_selects_worst_second"), worst(after, |it| it.selects) / selects, "x").at_most(LOAD_RATIO_GOAL),
             of(&format!("{name}_rows_worst_second"), worst(after, |it| it.rows) / rows, "x").at_most(LOAD_RATIO_GOAL),
             of(&format!("{name}_rows_mean"), mean(after, |it| it.rows) / rows, "x").at_most(LOAD_RATIO_GOAL),
+            of(&format!("{name}_p99_median_second"), median_p99(after), "ms"),
             of(&format!("{name}_p99_worst_second"), worst(after, |it| it.p99_ms), "ms"),
             of(&format!("{name}_p99_back_after"), back as f64, "s").at_most(BACK_SECONDS_GOAL),
         ]);
@@ -137,9 +140,15 @@ fn figures(all: &[Second], rate: f64) -> Vec<Figure> {
     figures
 }
 
+fn median_p99(seconds: &[Second]) -> f64 {
+    let mut all: Vec<f64> = seconds.iter().map(|second| second.p99_ms).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
 /// Statements that read since MariaDB's start, and rows that they read.
 fn asked(fleet: &fleet::Fleet) -> anyhow::Result<(f64, f64)> {
-    let rows = fleet.database.sql("SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_select', 'Innodb_rows_read')")?;
-    let of = |name: &str| rows.iter().find(|row| row[0] == name).and_then(|row| row[1].parse().ok()).unwrap_or(0.0);
-    Ok((of("Com_select"), of("Innodb_rows_read")))
+    let counts = fleet.database.sql("SHOW GLOBAL STATUS WHERE Variable_name = 'Com_select' OR Variable_name LIKE 'Handler_read_%'")?;
+    let sum = |prefix: &str| counts.iter().filter(|row| row[0].starts_with(prefix)).filter_map(|row| row[1].parse::<f64>().ok()).sum();
+    Ok((sum("Com_select"), sum("Handler_read_")))
 }
