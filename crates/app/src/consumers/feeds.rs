@@ -178,8 +178,15 @@ impl App {
             }
             K::UserBlocked | K::UserUnblocked => {
                 if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
-                    let on = self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?;
-                    self.feeds.set_block(actor, other, on).await?;
+                    let mut on = self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?;
+                    loop {
+                        self.feeds.set_block(actor, other, on).await?;
+                        // Whoever changed it since it was read may have told the feeds before this did.
+                        let was = std::mem::replace(&mut on, self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?);
+                        if was == on {
+                            break;
+                        }
+                    }
                     // Also when it was taken back since: the follows that it ended stay ended, and no event of their own says so.
                     for (from, to) in [(actor, other), (other, actor)] {
                         let edges = self.storage.edges(Assoc::UserFollowsUsers, from.id(), &[to.id()]).await?;
