@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Reads the command line.
-    pub fn parse(program: Program, words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
+    fn parse(program: Program, words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
         let Program { seeds, seconds, .. } = program;
         let mut arguments = Arguments { program, seeds, first_seed: 1, seconds, only: None, keeps: false };
         let mut words = words;
@@ -65,8 +65,29 @@ impl Arguments {
     }
 }
 
+/// The whole of a program that runs once per seed: `one` runs a seed in this process, and is true when nothing was found.
+pub fn run(program: Program, one: fn(u64, &Arguments) -> anyhow::Result<bool>) -> ExitCode {
+    // `cargo test --test '*'` starts every program under tests/, with words for the usual harness. No line of it counts as a test.
+    if std::env::args().nth(1).is_some_and(|word| word == "--skip" || !word.starts_with("--")) {
+        println!("chaos runs by `cargo xtask chaos {}`", program.name);
+        return ExitCode::SUCCESS;
+    }
+    let outcome = Arguments::parse(program, std::env::args().skip(1)).and_then(|arguments| match arguments.only {
+        Some(seed) => one(seed, &arguments),
+        None => all(&arguments),
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs all seeds. True when none failed. The last line says how many did.
-pub fn all(arguments: &Arguments) -> anyhow::Result<bool> {
+fn all(arguments: &Arguments) -> anyhow::Result<bool> {
     let seeds: VecDeque<u64> = (arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds)).collect();
     let (queue, failed) = (Mutex::new(seeds), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

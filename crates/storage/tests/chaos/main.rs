@@ -43,23 +43,7 @@ const PROGRAM: Program = Program { name: "storage", seeds: 20, seconds: 8 };
 const FINISH_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    // `cargo test --test '*'` starts every program under tests/, with words for the usual harness. No line of it counts as a test.
-    if std::env::args().nth(1).is_some_and(|word| word == "--skip" || !word.starts_with("--")) {
-        println!("chaos runs by `cargo xtask chaos storage`");
-        return ExitCode::SUCCESS;
-    }
-    let outcome = Arguments::parse(PROGRAM, std::env::args().skip(1)).and_then(|arguments| match arguments.only {
-        Some(seed) => one(seed, &arguments),
-        None => seeds::all(&arguments),
-    });
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("chaos: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    seeds::run(PROGRAM, one)
 }
 
 /// Runs one seed. True when nothing was found.
