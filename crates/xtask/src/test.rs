@@ -56,7 +56,7 @@ enum Section {
 }
 
 /// (package, bench): each runs a small input when it is asked to with `--test`.
-const BENCHES: [&str; 4] = ["thumbnails", "site", "storage", "cache"];
+const BENCHES: [&str; 5] = ["thumbnails", "site", "storage", "cache", "feeds"];
 const BROWSER_FOLDER: &str = "tests/browser";
 
 impl Section {

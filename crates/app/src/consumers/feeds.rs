@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ::jobs::JobId;
 use feeds::{Kept, PinFacts, Rest, Target};
-use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Stored, Topic, TopicId, UserId};
+use model::{Assoc, BoardId, Event, EventKind, Id, PinId, Stored, Timestamp, Topic, TopicId, UserId};
 use parking_lot::Mutex;
 use runtime::{Backoff, PartState, Shutdown};
 
@@ -172,34 +172,26 @@ impl App {
             K::TopicFollowed | K::TopicUnfollowed => self.reconcile_follow(&event, Assoc::UserFollowsTopics, target).await?,
             K::BoardLeftOut | K::BoardTakenBack => {
                 if let (Some(actor), Some(board)) = (event.actor, event.subject::<BoardId>(0)) {
-                    let on = self.has_edge(Assoc::UserLeavesOutBoards, actor, board.id()).await?;
-                    self.feeds.set_left_out(actor, board, on).await?;
+                    self.mirror(actor, Mirrored::LeftOut(board), event.at).await?;
                 }
             }
             K::UserBlocked | K::UserUnblocked => {
                 if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
-                    let mut on = self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?;
-                    loop {
-                        self.feeds.set_block(actor, other, on).await?;
-                        // Whoever changed it since it was read may have told the feeds before this did.
-                        let was = std::mem::replace(&mut on, self.has_edge(Assoc::UserBlocksUsers, actor, other.id()).await?);
-                        if was == on {
-                            break;
-                        }
-                    }
+                    let on = self.mirror(actor, Mirrored::Block(other), event.at).await?;
                     // Also when it was taken back since: the follows that it ended stay ended, and no event of their own says so.
                     for (from, to) in [(actor, other), (other, actor)] {
-                        let edges = self.storage.edges(Assoc::UserFollowsUsers, from.id(), &[to.id()]).await?;
-                        let sequence = edges[0].filter(|_| !on);
-                        let at = sequence.map_or(event.at, model::Timestamp);
-                        self.feeds.set_follow(from, Target::User(to), sequence.is_some(), at).await?;
+                        let target = Target::User(to);
+                        if on {
+                            self.feeds.set_follow(from, target, false, event.at).await?;
+                        } else {
+                            self.mirror(from, Mirrored::Follow(Assoc::UserFollowsUsers, target), event.at).await?;
+                        }
                     }
                 }
             }
             K::UserMuted | K::UserUnmuted => {
                 if let (Some(actor), Some(other)) = (event.actor, event.subject::<UserId>(0)) {
-                    let on = self.has_edge(Assoc::UserMutesUsers, actor, other.id()).await?;
-                    self.feeds.set_mute(actor, other, on).await?;
+                    self.mirror(actor, Mirrored::Mute(other), event.at).await?;
                 }
             }
             K::UserDeleted => {
@@ -212,16 +204,32 @@ impl App {
         Ok(Vec::new())
     }
 
-    async fn has_edge(&self, assoc: Assoc, from: UserId, to: Id) -> Result<bool> {
-        Ok(self.storage.edges(assoc, from.id(), &[to]).await?[0].is_some())
+    async fn reconcile_follow(&self, event: &Event, assoc: Assoc, to: Option<Id>) -> Result<()> {
+        if let (Some(actor), Some(target)) = (event.actor, to.and_then(target_of)) {
+            self.mirror(actor, Mirrored::Follow(assoc, target), event.at).await?;
+        }
+        Ok(())
     }
 
-    async fn reconcile_follow(&self, event: &Event, assoc: Assoc, to: Option<Id>) -> Result<()> {
-        let (Some(actor), Some(target)) = (event.actor, to.and_then(target_of)) else { return Ok(()) };
-        let sequence = self.storage.edges(assoc, actor.id(), &[target.id()]).await?[0];
-        // The edge's own instant, not the event's: the event may be of an earlier follow.
-        self.feeds.set_follow(actor, target, sequence.is_some(), sequence.map_or(event.at, model::Timestamp)).await?;
-        Ok(())
+    /// Sets an edge in the feeds as it is in storage, until it is still so after it was set: whoever changed it meanwhile may have told the
+    /// feeds first, and would be overruled by what is older. Tells whether it is there.
+    async fn mirror(&self, user: UserId, what: Mirrored, at: Timestamp) -> Result<bool> {
+        let (assoc, to) = what.edge();
+        let mut sequence = self.storage.edges(assoc, user.id(), &[to]).await?[0];
+        loop {
+            let on = sequence.is_some();
+            match what {
+                Mirrored::LeftOut(board) => self.feeds.set_left_out(user, board, on).await?,
+                Mirrored::Block(other) => self.feeds.set_block(user, other, on).await?,
+                Mirrored::Mute(other) => self.feeds.set_mute(user, other, on).await?,
+                // The edge's own instant, not the event's: the event may be of an earlier follow.
+                Mirrored::Follow(_, target) => self.feeds.set_follow(user, target, on, sequence.map_or(at, Timestamp)).await?,
+            }
+            let was = std::mem::replace(&mut sequence, self.storage.edges(assoc, user.id(), &[to]).await?[0]);
+            if was == sequence {
+                return Ok(on);
+            }
+        }
     }
 
     /// Publishes a pin that stands on a listed board, and retracts any other. Returns what is left of its fan-out.
@@ -256,6 +264,26 @@ impl App {
         let board = self.object::<model::Board>(pin.data.board).await?.filter(|board| is_listed(board));
         let owner = self.object::<model::User>(pin.data.owner).await?;
         Ok(board.filter(|_| owner.is_some_and(|owner| stands(&owner))))
+    }
+}
+
+/// An edge of somebody's in storage that the feeds hold as well.
+#[derive(Clone, Copy)]
+enum Mirrored {
+    LeftOut(BoardId),
+    Block(UserId),
+    Mute(UserId),
+    Follow(Assoc, Target),
+}
+
+impl Mirrored {
+    fn edge(self) -> (Assoc, Id) {
+        match self {
+            Mirrored::LeftOut(board) => (Assoc::UserLeavesOutBoards, board.id()),
+            Mirrored::Block(other) => (Assoc::UserBlocksUsers, other.id()),
+            Mirrored::Mute(other) => (Assoc::UserMutesUsers, other.id()),
+            Mirrored::Follow(assoc, target) => (assoc, target.id()),
+        }
     }
 }
 
