@@ -21,13 +21,16 @@ impl App {
         let name = check_name("name", "The section's name", name, limits::SECTION_NAME_CHARS_MAX)?;
         self.refuse_same_name(viewer, board, &name, None).await?;
         let id: SectionId = self.new_id(board.shard(), Kind::Section).await?;
+        // Sections stand in the order in which they were made, also within a millisecond: the sequence falls, and is read from the largest.
+        let last = Range { after: None, limit: 1, order: Order::Ascending };
+        let last = self.storage.range(Assoc::BoardHasSections, board.id(), last).await?;
+        let sequence = last.first().map_or(i64::MAX, |edge| edge.sequence - 1).min(-self.now().0);
         let mut plan = Plan::decided_on(board.shard());
-        // Sections stand in the order in which they were made, so the sequence falls with time and is read from the largest.
         plan.decision()
             .require(Condition::Active(board.id()))
             .require(Condition::CountBelow(Assoc::BoardHasSections, board.id(), SECTIONS_PER_BOARD_MAX))
             .create(id.id(), &Section { v: SCHEMA_VERSION, board, name })
-            .map(Assoc::BoardHasSections, board.id(), id.id(), -self.now().0)
+            .map(Assoc::BoardHasSections, board.id(), id.id(), sequence)
             .emit(self.event(EventKind::SectionCreated, viewer, vec![id.id(), board.id()]));
         self.carry_out(plan).await?;
         self.object::<Section>(id).await?.ok_or(Error::NotFound(What::Section))
