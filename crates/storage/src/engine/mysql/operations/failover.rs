@@ -68,18 +68,17 @@ impl Operator {
         if options.keep {
             return self.keep(&map, &entry, options.dry_run).await;
         }
-        if entry.replicas.is_empty() {
-            return Err(Error::Invalid(format!(
-                "Server {name} has no replica in the map; there is nobody to promote. Restore a backup instead."
-            )));
-        }
         match (alive, options.planned) {
-            (true, true) => self.hand_over(&map, &entry, options).await,
+            // One that was killed may have taken the only replica out of the map already.
             (true, false) if self.is_unfinished(&map, &entry).await? => self.finish(&map, &entry, options.dry_run).await,
             (true, false) => Err(Error::Conflict(format!(
                 "Server {name} answers at {}: it is alive. To change primaries all the same, without losing a write: --planned.",
                 entry.primary
             ))),
+            _ if entry.replicas.is_empty() => Err(Error::Invalid(format!(
+                "Server {name} has no replica in the map; there is nobody to promote. Restore a backup instead."
+            ))),
+            (true, true) => self.hand_over(&map, &entry, options).await,
             (false, true) => Err(Error::Unavailable(format!(
                 "Server {name} does not answer, so that it can't hand over. Without --planned it is replaced."
             ))),

@@ -10,7 +10,7 @@ use testkit::{Cut, Proxy};
 use super::FailoverOptions;
 use crate::contract::fleet::{operator, site};
 use crate::contract::{a_pin, batch};
-use crate::engine::mysql::{MysqlEngine, Operator, keeper};
+use crate::engine::mysql::{MysqlEngine, Operator, cluster, keeper};
 use crate::{Batch, Error, ServerEntry, Storage};
 
 const SHARD: Shard = Shard(7);
@@ -115,6 +115,12 @@ async fn nothing_acknowledged_is_lost_when_the_primary_is_killed() {
     assert_eq!((planned.promoted, planned.epoch), (None, 3));
     let report = pair.operator.failover("a", &FailoverOptions::default()).await.expect("a failover");
     assert_eq!(report.promoted, Some(format!("{}/corkboard", pair.to_replica.address())));
+    // As if it had been killed when servers were told and the file was not written yet, and the only replica is one no longer.
+    let file = pair.folder.path().join("of-the-operator.json");
+    cluster::write_map(&file, &old_map(&pair)).expect("the old map");
+    let again = operator(file.clone()).failover("a", &FailoverOptions::default()).await.expect("brought to its end");
+    assert!(again.steps[0].contains("interrupted"), "{again:?}");
+    assert_eq!(cluster::read_map(&file).expect("a map").epoch, report.epoch);
     let before = done.load(Ordering::Relaxed);
     until("writes on the new primary", || async { done.load(Ordering::Relaxed) > before + 200 }).await;
     stop.store(true, Ordering::Relaxed);
