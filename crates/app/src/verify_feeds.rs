@@ -19,8 +19,10 @@ const HOME_STEP: usize = 500;
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedsFound {
-    /// Home feeds and public lists that were in memory and were compared.
+    /// Home feeds that were in memory and were compared.
     pub feeds: u64,
+    /// Public lists that were compared.
+    pub lists: u64,
     pub edges: u64,
     pub entries: u64,
     /// In words: what is missing, too much, or out of order.
@@ -30,6 +32,7 @@ pub struct FeedsFound {
 impl FeedsFound {
     pub fn add(&mut self, other: FeedsFound) {
         self.feeds += other.feeds;
+        self.lists += other.lists;
         self.edges += other.edges;
         self.entries += other.entries;
         self.differences.extend(other.differences);

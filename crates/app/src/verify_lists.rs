@@ -92,7 +92,7 @@ impl App {
         }
         for (list, truth) in truth {
             self.compare_list(&list, truth, &mut found).await?;
-            progress(pins, found.feeds);
+            progress(pins, found.lists);
         }
         Ok(found)
     }
@@ -112,7 +112,7 @@ impl App {
                 break page.complete_to;
             }
         };
-        found.feeds += 1;
+        found.lists += 1;
         found.entries += known.len() as u64;
         if !known.is_sorted_by(|a, b| a > b) {
             found.differences.push(format!("{name}: the list is out of order, or holds a pin twice"));

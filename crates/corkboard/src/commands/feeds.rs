@@ -174,11 +174,12 @@ async fn verify(app: &App, whom: &Whom, as_json: bool) -> anyhow::Result<ExitCod
         }
     }
     bar.finish_and_clear();
-    let FeedsFound { feeds, edges, entries, differences } = all;
+    let FeedsFound { feeds, lists, edges, entries, differences } = all;
     let sound = differences.is_empty();
     if as_json {
-        let found =
-            json!({ "sound": sound, "people": people, "feeds": feeds, "edges": edges, "entries": entries, "differences": differences });
+        let found = json!({
+            "sound": sound, "people": people, "feeds": feeds, "lists": lists, "edges": edges, "entries": entries, "differences": differences
+        });
         println!("{found}");
     } else {
         differences.iter().take(SHOWN_MAX).for_each(|difference| println!("BAD  {difference}"));
@@ -186,7 +187,7 @@ async fn verify(app: &App, whom: &Whom, as_json: bool) -> anyhow::Result<ExitCod
             println!("     … and {} more; --json lists them all.", differences.len() - SHOWN_MAX);
         }
         let verdict = if sound { "all as in storage." } else { "mend them with `corkboard feeds rebuild`, or --user for one person." };
-        println!("{people} people, {edges} edges, {feeds} feeds and lists in memory with {entries} entries: {verdict}");
+        println!("{people} people, {edges} edges, {feeds} home feeds in memory and {lists} public lists with {entries} entries: {verdict}");
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
