@@ -36,8 +36,7 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_test = arguments.iter().any(|argument| argument == "--test");
     let seconds = arguments.iter().position(|argument| argument == "--seconds").and_then(|at| arguments.get(at + 1)?.parse::<f64>().ok());
-    if let Some(reason) = testkit::memcached::missing() {
-        testkit::skip::skip("bench cache", &reason);
+    if !testkit::memcached::is_available("bench cache") {
         return Ok(());
     }
     let turn = Duration::from_secs_f64(seconds.unwrap_or(if is_test { 0.1 } else { 3.0 }));

@@ -40,8 +40,7 @@ struct Size {
 
 fn main() -> anyhow::Result<()> {
     let is_test = std::env::args().any(|argument| argument == "--test");
-    if let Some(reason) = testkit::redis::missing() {
-        testkit::skip::skip("bench feeds", &reason);
+    if !testkit::redis::is_available("bench feeds") {
         return Ok(());
     }
     let size = match is_test {

@@ -44,8 +44,7 @@ fn main() -> anyhow::Result<()> {
     let only = option("--only").cloned();
     let known = ["reads", "latency", "batched", "inserts"];
     ensure!(only.as_deref().is_none_or(|only| known.contains(&only)), "--only takes one of {}", known.join(", "));
-    if let Some(reason) = testkit::mariadb::missing() {
-        testkit::skip::skip("bench storage", &reason);
+    if !testkit::mariadb::is_available("bench storage") {
         return Ok(());
     }
     let turn = Duration::from_secs_f64(seconds.unwrap_or(if is_test { 0.3 } else { 4.0 }));

@@ -59,11 +59,7 @@ pub fn missing() -> Option<String> {
 /// # Panics
 /// When there is no memcached and nothing may be skipped.
 pub fn is_available(test: &str) -> bool {
-    let reason = missing();
-    if let Some(reason) = &reason {
-        skip::skip(test, reason);
-    }
-    reason.is_none()
+    skip::can_run(test, missing())
 }
 
 impl Server {

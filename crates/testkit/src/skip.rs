@@ -8,6 +8,17 @@ pub const REQUIRE_VARIABLE: &str = "CORKBOARD_REQUIRE_LIVE";
 /// Names the file that collects one line per skipped test.
 pub const SKIPS_VARIABLE: &str = "CORKBOARD_SKIPS";
 
+/// Tells whether a test can run: nothing is `missing`. If something is, records that it does not; then return from it.
+///
+/// # Panics
+/// When something is missing and everything is required.
+pub fn can_run(test: &str, missing: Option<String>) -> bool {
+    if let Some(reason) = &missing {
+        skip(test, reason);
+    }
+    missing.is_none()
+}
+
 /// Records that a test does not run, and why. Return from the test right after it.
 ///
 /// # Panics

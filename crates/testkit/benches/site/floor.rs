@@ -50,8 +50,7 @@ const SAMPLE_RATE: f64 = 500.0;
 const ROW_BYTES: usize = 400;
 
 pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], seconds: f64) -> anyhow::Result<()> {
-    if let Some(reason) = fleet::missing() {
-        testkit::skip::skip("bench site --fleet", &reason);
+    if !testkit::skip::can_run("bench site --fleet", fleet::missing()) {
         return Ok(());
     }
     let fleet = Fleet::start()?;

@@ -38,8 +38,7 @@ struct Second {
 }
 
 pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rate: f64) -> anyhow::Result<()> {
-    if let Some(reason) = fleet::missing() {
-        testkit::skip::skip("bench site --nodes", &reason);
+    if !testkit::skip::can_run("bench site --nodes", fleet::missing()) {
         return Ok(());
     }
     let mut fleet = fleet::Fleet::start()?;

@@ -49,8 +49,7 @@ pub fn shared_options() -> Options {
 /// # Panics
 /// When there is no MariaDB and nothing may be skipped.
 pub fn shared(test: &str) -> anyhow::Result<Option<Shared>> {
-    if let Some(reason) = software::missing() {
-        skip::skip(test, &reason);
+    if !skip::can_run(test, software::missing()) {
         return Ok(None);
     }
     let (address, server) = match std::env::var(SHARED_VARIABLE) {
