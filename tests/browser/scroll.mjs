@@ -43,19 +43,7 @@ describe('an endless feed', () => {
     const { page } = grace;
     await page.goto('/');
     await scrollTo(page, 50);
-    const wanted = page.locator('article.card').nth(45);
-    await wanted.scrollIntoViewIfNeeded();
-    const id = await wanted.getAttribute('data-pin');
-    const before = await wanted.evaluate((card) => card.getBoundingClientRect().top);
-    await wanted.getByRole('heading').getByRole('link').click();
-    await page.waitForURL(`**/pin/${id}`);
-    await page.goBack();
-    const again = page.locator(`article.card[data-pin="${id}"]`);
-    await again.waitFor();
-    await page.waitForFunction(
-      ([pin, top]) => Math.abs(document.querySelector(`article.card[data-pin="${pin}"]`).getBoundingClientRect().top - top) < 80,
-      [id, before],
-    );
+    await backKeepsThePlace(page);
     await grace.isClean();
   });
 
@@ -70,18 +58,7 @@ describe('an endless feed', () => {
     const ids = await page.locator('article.card').evaluateAll((cards) => cards.map((card) => card.dataset.pin));
     assert.equal(new Set(ids).size, PINS);
     assert.equal(ids.length, PINS);
-    const wanted = page.locator('article.card').nth(45);
-    await wanted.scrollIntoViewIfNeeded();
-    const id = await wanted.getAttribute('data-pin');
-    const before = await wanted.evaluate((card) => card.getBoundingClientRect().top);
-    await wanted.getByRole('heading').getByRole('link').click();
-    await page.waitForURL(`**/pin/${id}`);
-    await page.goBack();
-    await page.locator(`article.card[data-pin="${id}"]`).waitFor();
-    await page.waitForFunction(
-      ([pin, top]) => Math.abs(document.querySelector(`article.card[data-pin="${pin}"]`).getBoundingClientRect().top - top) < 80,
-      [id, before],
-    );
+    await backKeepsThePlace(page);
     const again = await page.locator('article.card').evaluateAll((cards) => cards.map((card) => card.dataset.pin));
     assert.equal(new Set(again).size, again.length, 'on Back a pin stands twice');
     await page.getByRole('button', { name: 'Newest first' }).focus();
@@ -107,6 +84,22 @@ describe('an endless feed', () => {
     await grace.isClean();
   });
 });
+
+/** Opens a pin from far down and goes back: the pin is there again, where it was. */
+async function backKeepsThePlace(page) {
+  const wanted = page.locator('article.card').nth(45);
+  await wanted.scrollIntoViewIfNeeded();
+  const id = await wanted.getAttribute('data-pin');
+  const before = await wanted.evaluate((card) => card.getBoundingClientRect().top);
+  await wanted.getByRole('heading').getByRole('link').click();
+  await page.waitForURL(`**/pin/${id}`);
+  await page.goBack();
+  await page.locator(`article.card[data-pin="${id}"]`).waitFor();
+  await page.waitForFunction(
+    ([pin, top]) => Math.abs(document.querySelector(`article.card[data-pin="${pin}"]`).getBoundingClientRect().top - top) < 80,
+    [id, before],
+  );
+}
 
 /** Scrolls down, a screen at a time, until so many cards are there. */
 async function scrollTo(page, count) {
