@@ -9,7 +9,7 @@
 //! The feed never ends falsely: what memory does not hold comes from storage, and a page is filled until there is nothing older.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use feeds::{PinFacts, Reason, Target};
 use model::{Assoc, Bookmark, Id, PinId, Timestamp, TopicId, UserId};
@@ -32,6 +32,9 @@ const MERGE_STEP: usize = 32;
 
 /// Followed things whose pins are merged on one read; beyond it the most recently followed ones count.
 const MERGED_SOURCES_MAX: usize = 5_000;
+
+/// Ends of an association read at once: nearly everybody's blocks and mutes in one look, and a celebrity's in a few.
+const ENDS_STEP: usize = 5_000;
 
 /// Rounds of candidates for one page.
 const ROUNDS_MAX: usize = 40;
@@ -162,12 +165,14 @@ impl App {
             }
         }
         let (mut entries, mut seen) = (Vec::new(), HashSet::new());
-        let left_out: HashSet<Id> = self.edge_ends(Assoc::UserLeavesOutBoards, user).await?.into_iter().collect();
         // Storage's own, so that feeds that lack a block are found out, and don't build themselves from their own mistake.
-        let mut hidden: HashMap<Id, bool> = HashMap::new();
-        for assoc in [Assoc::UserMutesUsers, Assoc::UserBlocksUsers, Assoc::UserBlockedByUsers] {
-            hidden.extend(self.ends_in_storage(assoc, user.id()).await?.into_iter().map(|other| (other, true)));
-        }
+        let (left_out, mutes, blocks, blocked_by) = tokio::try_join!(
+            self.ends_in_storage(Assoc::UserLeavesOutBoards, user.id()),
+            self.ends_in_storage(Assoc::UserMutesUsers, user.id()),
+            self.ends_in_storage(Assoc::UserBlocksUsers, user.id()),
+            self.ends_in_storage(Assoc::UserBlockedByUsers, user.id()),
+        )?;
+        let mut hidden: HashMap<Id, bool> = [mutes, blocks, blocked_by].into_iter().flatten().map(|other| (other, true)).collect();
         let mut last = None;
         while entries.len() < limit {
             let Some((edge, source, exhausted)) = merged.pop() else { return Ok((entries, None)) };
@@ -231,6 +236,20 @@ impl App {
         Ok(vec![(Assoc::UserHasPins, reasons(people)), (Assoc::BoardHasPins, reasons(boards)), (Assoc::TopicHasPins, reasons(topics))])
     }
 
+    /// Lists all ends of an association.
+    pub(crate) async fn ends_in_storage(&self, assoc: Assoc, from: Id) -> Result<BTreeSet<Id>> {
+        let (mut ids, mut after) = (BTreeSet::new(), None);
+        loop {
+            let edges = self.storage.range(assoc, from, Range { after, limit: ENDS_STEP, order: Order::Descending }).await?;
+            ids.extend(edges.iter().map(|edge| edge.to));
+            match edges.last() {
+                Some(last) if edges.len() == ENDS_STEP => after = Some((last.sequence, last.to)),
+                _ => return Ok(ids),
+            }
+        }
+    }
+
+    /// Lists the newest ends of an association, as many as are merged.
     async fn edge_ends(&self, assoc: Assoc, user: UserId) -> Result<Vec<Id>> {
         let range = Range { after: None, limit: MERGED_SOURCES_MAX, order: Order::Descending };
         Ok(self.storage.range(assoc, user.id(), range).await?.into_iter().map(|edge| edge.to).collect())

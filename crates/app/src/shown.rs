@@ -16,9 +16,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use feeds::{Position, Reason};
-use model::{BoardId, Id, Kind, PinId, Timestamp, TopicId, UserId};
+use feeds::{Position, Reason, Target};
+use model::{Id, PinId, Timestamp};
 
+use crate::consumers::feeds::target_of;
 use crate::ranking::{Ranked, Signal};
 
 /// Bytes that the feeds take for one person. Beyond it the oldest sessions go, then what was frozen first.
@@ -243,12 +244,11 @@ fn followed(reason: Reason) -> Id {
 
 /// Returns the reason that following this is.
 pub(crate) fn reason_of(id: Id) -> Option<Reason> {
-    match id.kind() {
-        Kind::User => UserId::try_from(id).ok().map(Reason::Person),
-        Kind::Board => BoardId::try_from(id).ok().map(Reason::Board),
-        Kind::Topic => TopicId::try_from(id).ok().map(Reason::Topic),
-        _ => None,
-    }
+    Some(match target_of(id)? {
+        Target::User(user) => Reason::Person(user),
+        Target::Board(board) => Reason::Board(board),
+        Target::Topic(topic) => Reason::Topic(topic),
+    })
 }
 
 fn signal_of(number: u8) -> Option<Signal> {
@@ -258,7 +258,7 @@ fn signal_of(number: u8) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Shard;
+    use model::{BoardId, Shard, TopicId, UserId};
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);

@@ -211,16 +211,6 @@ impl App {
         }
     }
 
-    pub(crate) async fn ends_in_storage(&self, assoc: Assoc, from: Id) -> Result<BTreeSet<Id>> {
-        let (mut ids, mut after) = (BTreeSet::new(), None);
-        loop {
-            let edges = self.storage.range(assoc, from, Range { after, limit: STEP, order: Order::Descending }).await?;
-            let Some(last) = edges.last() else { return Ok(ids) };
-            after = Some((last.sequence, last.to));
-            ids.extend(edges.iter().map(|edge| edge.to));
-        }
-    }
-
     async fn away_in_feeds(&self, user: UserId, what: Away) -> Result<BTreeSet<Id>> {
         let mut ids = BTreeSet::new();
         loop {
