@@ -73,8 +73,8 @@ impl App {
         Ok(found)
     }
 
-    /// Compares who follows the target itself.
-    pub(crate) async fn compare_followers(&self, target: Target, assoc: Assoc, found: &mut FeedsFound) -> Result<()> {
+    /// Compares who follows the target itself; returns who does in storage.
+    pub(crate) async fn compare_followers(&self, target: Target, assoc: Assoc, found: &mut FeedsFound) -> Result<BTreeSet<Id>> {
         let truth = self.ends_in_storage(assoc, target.id()).await?;
         let (mut known, mut cursor) = (BTreeSet::new(), None);
         loop {
@@ -86,7 +86,7 @@ impl App {
             }
         }
         found.compare(&truth, &known, |follower, what| format!("{}: the follower {follower} {what}", target.id()));
-        Ok(())
+        Ok(truth)
     }
 
     /// Compares a home feed down to where memory ends.

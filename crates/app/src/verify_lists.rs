@@ -38,8 +38,7 @@ impl App {
     }
 
     async fn verify_feeds_of_board(&self, board: BoardId, owner: UserId, found: &mut FeedsFound) -> Result<()> {
-        self.compare_followers(Target::Board(board), Assoc::BoardFollowedByUsers, found).await?;
-        let explicit = self.ends_in_storage(Assoc::BoardFollowedByUsers, board.id()).await?;
+        let explicit = self.compare_followers(Target::Board(board), Assoc::BoardFollowedByUsers, found).await?;
         let left = self.ends_in_storage(Assoc::BoardLeftOutByUsers, board.id()).await?;
         let asked: Vec<Id> = explicit.union(&left).copied().collect();
         let mut of_owner = BTreeSet::new();
