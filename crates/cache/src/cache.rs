@@ -261,10 +261,7 @@ impl Cache {
         for (id, version) in &ids {
             self.inner.objects.invalidate(*id, *version, now);
         }
-        if let Some(told) = self.tell_engine(move |engine| async move { engine.invalidate(ids).await }) {
-            // Late, it is not undone; that it failed has been counted.
-            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
-        }
+        self.engine_is_told(move |engine| async move { engine.invalidate(ids).await }).await;
     }
 
     /// Drops everything, and keeps nothing of the loads under way.
@@ -277,10 +274,7 @@ impl Cache {
     /// predecessor died and may have left invalidations undone. Nodes that can't be reached now are told when they come back.
     pub async fn begin_anew(&self) {
         self.forget_near();
-        if let Some(told) = self.tell_engine(|engine| async move { engine.clear().await }) {
-            // Late, it is not undone; that it failed has been counted.
-            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
-        }
+        self.engine_is_told(|engine| async move { engine.clear().await }).await;
     }
 
     /// Tells whether a second level is there, and may hold what this process has put out of date and could not tell.
@@ -305,6 +299,17 @@ impl Cache {
         self.inner.generation.fetch_add(1, Ordering::AcqRel);
         self.inner.objects.clear();
         self.inner.values.clear();
+    }
+
+    /// Tells the second level and waits until it knows, or can't be told, for two seconds at most.
+    async fn engine_is_told<Fut>(&self, call: impl FnOnce(Arc<dyn Engine>) -> Fut)
+    where
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        if let Some(told) = self.tell_engine(call) {
+            // Late, it is not undone; that it failed has been counted.
+            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
+        }
     }
 
     /// Tells the second level in a task of its own, which nobody's going away ends.
