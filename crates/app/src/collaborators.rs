@@ -29,7 +29,7 @@ impl App {
             return Err(Error::invalid("user", "This is the owner of the board."));
         }
         let me = viewer.require()?;
-        if self.is_blocked(me, user).await? {
+        if self.is_blocked_now(me, user).await? {
             return Err(Error::Forbidden(format!("You can't invite {}.", invited.data.name)));
         }
         let mut data = stored.data.clone();

@@ -37,7 +37,7 @@ impl App {
     pub async fn add_comment(&self, viewer: &Viewer, pin: PinId, text: &str, reply_to: Option<CommentId>) -> Result<CommentId> {
         let me = viewer.require()?;
         let view = self.pin(viewer, pin).await?;
-        if self.is_blocked(me, view.pin.data.owner).await? {
+        if self.is_blocked_now(me, view.pin.data.owner).await? {
             return Err(Error::Forbidden("You can't comment on this pin.".into()));
         }
         let text = check_text("text", "The comment", text, limits::COMMENT_CHARS_MAX)?;

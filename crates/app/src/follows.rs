@@ -69,7 +69,7 @@ impl App {
         if owner == me {
             return Err(Error::invalid("target", "This is you: your own pins are on your profile."));
         }
-        if self.is_blocked(me, owner).await? {
+        if self.is_blocked_now(me, owner).await? {
             return Err(Error::Forbidden("You have blocked this person. Unblock them first.".into()));
         }
         Ok(())
@@ -172,11 +172,19 @@ impl App {
         without_feeds(&error);
         let mut blocked = Vec::with_capacity(others.len());
         for other in others {
-            let there = self.storage.edges(Assoc::UserBlocksUsers, me.id(), &[other.id()]).await?;
-            let back = self.storage.edges(Assoc::UserBlocksUsers, other.id(), &[me.id()]).await?;
-            blocked.push(there[0].is_some() || back[0].is_some());
+            blocked.push(self.is_blocked_now(me, *other).await?);
         }
         Ok(blocked)
+    }
+
+    /// Says from storage whether one of the two has blocked the other. What is written is decided by this: the feeds may not have been told
+    /// yet, and whoever has just unblocked somebody may follow them.
+    pub(crate) async fn is_blocked_now(&self, a: UserId, b: UserId) -> Result<bool> {
+        let (one, other) = ([a.id()], [b.id()]);
+        let there = self.storage.edges(Assoc::UserBlocksUsers, a.id(), &other);
+        let back = self.storage.edges(Assoc::UserBlocksUsers, b.id(), &one);
+        let (there, back) = tokio::try_join!(there, back)?;
+        Ok(there[0].is_some() || back[0].is_some())
     }
 
     /// Says whether `who` has blocked `whom`.

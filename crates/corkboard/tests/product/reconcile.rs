@@ -236,3 +236,24 @@ async fn feeds_that_missed_a_block_and_its_end_forget_the_follow_that_it_ended()
     assert_eq!(site.app.verify_feeds_of(bob.id).await.unwrap().differences, Vec::<String>::new());
     site.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_is_decided_by_storage_when_feeds_know_a_block_too_long_or_not_yet() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let (adas, bobs) = (site.eyes(&ada).await, site.eyes(&bob).await);
+    let board = site.board(&ada, "Lace", model::object::Privacy::Public).await;
+    let pin = site.pin(&ada, board, "A collar").await;
+    site.settle().await;
+    // As when a consumer tells the feeds what it read before the block was taken back.
+    site.app.feeds.set_block(bob.id, ada.id, true).await.unwrap();
+    site.app.follow(&bobs, Target::User(ada.id)).await.expect("storage knows of no block");
+    site.app.block(&adas, bob.id).await.unwrap();
+    site.settle().await;
+    for (who, other) in [(ada.id, bob.id), (bob.id, ada.id)] {
+        site.app.feeds.set_block(who, other, false).await.unwrap();
+    }
+    assert!(matches!(site.app.follow(&adas, Target::User(bob.id)).await, Err(app::Error::Forbidden(_))), "ada blocks bob");
+    assert!(site.app.add_comment(&bobs, pin, "Fine.", None).await.is_err(), "ada blocks bob");
+    site.finish().await;
+}
