@@ -149,8 +149,9 @@ impl App {
     /// Finds a person by user name.
     pub async fn user_named(&self, viewer: &Viewer, username: &str) -> Result<Arc<Stored<User>>> {
         let key = username.trim().to_lowercase();
-        let name = self.name(NameKind::Username, &key).await?.ok_or(Error::NotFound(What::User))?;
-        let id = UserId::try_from(name.id).map_err(|_| Error::NotFound(What::User))?;
+        let has_name = |user: &Stored<User>| user.data.username.to_lowercase() == key;
+        let id = self.object_named::<User>(NameKind::Username, &key, has_name).await?.ok_or(Error::NotFound(What::User))?;
+        let id = UserId::try_from(id).map_err(|_| Error::NotFound(What::User))?;
         self.user(viewer, id).await
     }
 

@@ -143,7 +143,7 @@ impl App {
         let views = self.hydrate(viewer, &ids, Strictness::Public).await?;
         let acts = [Assoc::PinHasSaves, Assoc::PinLikedByUsers, Assoc::PinHasComments];
         let wanted: Vec<(Assoc, Id)> = views.iter().flat_map(|view| acts.map(|assoc| (assoc, view.pin.id))).collect();
-        let (taste, counts) = tokio::join!(self.taste(me), self.storage.counts(&wanted));
+        let (taste, counts) = tokio::join!(self.taste(me), self.counts_of(&wanted));
         let (taste, counts) = (taste?, counts?);
         let candidates = views.iter().zip(counts.chunks(acts.len())).map(|(view, counts)| {
             let (entry, pin) = (&unseen[&view.pin.id], &view.pin.data);

@@ -7,7 +7,7 @@ use model::object::{BoardOrder, Privacy, Role, SCHEMA_VERSION};
 use model::text::slug_of;
 use model::{Assoc, Board, BoardId, Bookmark, EventKind, Id, Kind, NameKind, Pin, PinId, Stored, User, UserId};
 use serde_json::json;
-use storage::{Condition, Order, Range};
+use storage::Condition;
 
 use crate::compose::App;
 use crate::error::{Error, Result, What};
@@ -133,9 +133,10 @@ impl App {
     /// Finds a board by its owner's user name and its slug.
     pub async fn board_at(&self, viewer: &Viewer, username: &str, slug: &str) -> Result<BoardId> {
         let owner = self.user_named(viewer, username).await.map_err(|_| Error::NotFound(What::Board))?;
-        let key = slug_key(UserId::try_from(owner.id).map_err(Error::internal)?, &slug.to_lowercase());
-        let name = self.name(NameKind::BoardSlug, &key).await?.ok_or(Error::NotFound(What::Board))?;
-        BoardId::try_from(name.id).map_err(|_| Error::NotFound(What::Board))
+        let (owner, slug) = (UserId::try_from(owner.id).map_err(Error::internal)?, slug.to_lowercase());
+        let has_name = |board: &Stored<Board>| board.data.owner == owner && board.data.slug == slug;
+        let id = self.object_named(NameKind::BoardSlug, &slug_key(owner, &slug), has_name).await?.ok_or(Error::NotFound(What::Board))?;
+        BoardId::try_from(id).map_err(|_| Error::NotFound(What::Board))
     }
 
     /// Reads a board that the viewer may change in this role, past the cache.
@@ -255,7 +256,7 @@ impl App {
         let owners = self.by_id::<User>(boards.iter().map(|board| board.data.owner.id())).await?;
         let ids: Vec<Id> = boards.iter().map(|board| board.id).collect();
         let counts = self.pin_counts(&ids).await?;
-        let newest = self.storage.ranges(Assoc::BoardHasPins, &ids, Range::first(COVER_PINS)).await?;
+        let newest = self.newest_of(Assoc::BoardHasPins, &ids, COVER_PINS).await?;
         let chosen = boards.iter().filter_map(|board| board.data.cover.map(Id::from));
         let pins = self.by_id::<Pin>(newest.iter().flatten().map(|edge| edge.to).chain(chosen)).await?;
         let cards = boards.into_iter().zip(counts).zip(newest).filter_map(|((board, pin_count), newest)| {
@@ -275,7 +276,7 @@ impl App {
     /// Counts the pins of boards, without those that were taken down; same order and length.
     pub async fn pin_counts(&self, boards: &[Id]) -> Result<Vec<u64>> {
         let wanted: Vec<_> = boards.iter().flat_map(|id| [(Assoc::BoardHasPins, *id), (Assoc::BoardHidesPins, *id)]).collect();
-        Ok(self.storage.counts(&wanted).await?.chunks(2).map(|counts| counts[0].saturating_sub(counts[1])).collect())
+        Ok(self.counts_of(&wanted).await?.chunks(2).map(|counts| counts[0].saturating_sub(counts[1])).collect())
     }
 
     /// Counts the pins of a board, without those that were taken down.
@@ -324,9 +325,8 @@ impl App {
 
     /// Reads all boards of a person that the viewer may have listed, with their sequence, in order. A person has few enough for that.
     pub async fn all_boards_of(&self, viewer: &Viewer, owner: UserId) -> Result<BoardList> {
-        let range = Range { after: None, limit: BOARDS_PER_USER_MAX as usize, order: Order::Descending };
-        let mut edges = self.storage.range(Assoc::UserHasBoards, owner.id(), range).await?;
-        edges.extend(self.storage.range(Assoc::UserJoinsBoards, owner.id(), range).await?);
+        let edges = |assoc| self.page_of_edges(assoc, owner.id(), None, BOARDS_PER_USER_MAX as usize);
+        let mut edges = [edges(Assoc::UserHasBoards).await?, edges(Assoc::UserJoinsBoards).await?].concat();
         edges.sort_by_key(|edge| std::cmp::Reverse((edge.sequence, edge.to)));
         let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
         let boards = self.objects::<Board>(&ids).await?;

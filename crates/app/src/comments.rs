@@ -182,7 +182,7 @@ impl App {
         let authors = self.by_id::<User>(comments.iter().map(|comment| comment.data.author.id())).await?;
         let ids: Vec<Id> = comments.iter().map(|comment| comment.id).collect();
         let wanted: Vec<_> = ids.iter().map(|id| (Assoc::CommentLikedByUsers, *id)).collect();
-        let likes = self.storage.counts(&wanted).await?;
+        let likes = self.counts_of(&wanted).await?;
         let liked = match viewer.id() {
             Some(me) => self.storage.edges(Assoc::UserLikesComments, me.id(), &ids).await?,
             None => vec![None; ids.len()],

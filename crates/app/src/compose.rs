@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cache::Stale;
 use model::id::Shard;
 use model::{Event, EventKind, Id, NameKind, Object, Stored, Timestamp, UserId};
 use runtime::{Health, SharedClock, new_event_id};
@@ -125,9 +126,19 @@ impl App {
 
     /// Writes a batch and forgets the cached copies of what it changed, also those that other processes share.
     pub async fn commit(&self, batch: storage::Batch) -> Result<storage::Written> {
-        let written = self.storage.write(batch).await?;
-        self.cache.invalidate_many(written.versions.clone()).await;
-        Ok(written)
+        let lists = batch.lists().into_iter().filter(|(assoc, _)| crate::lists::kept(*assoc).is_some());
+        let lists = lists.map(|(assoc, from)| Stale::list(assoc, from)).collect::<Vec<_>>();
+        let written = self.storage.write(batch).await;
+        match &written {
+            Ok(written) => {
+                let objects = written.versions.iter().map(|(id, version)| Stale::object(*id, *version));
+                self.cache.invalidate_many(objects.chain(lists).collect()).await;
+            }
+            // It may have happened.
+            Err(storage::Error::Unknown(_)) => self.cache.invalidate_many(lists).await,
+            Err(_) => {}
+        }
+        Ok(written?)
     }
 
     /// Looks a unique name up. What can't be a name, because it is empty or too long, is nobody's.
@@ -136,6 +147,24 @@ impl App {
             return Ok(None);
         }
         Ok(self.storage.name(kind, key).await?)
+    }
+
+    /// Finds an object by a unique name. What the name led to the last time will do while the object itself still says that it has the name.
+    pub(crate) async fn object_named<T: Object>(
+        &self,
+        kind: NameKind,
+        key: &str,
+        has_name: impl Fn(&Stored<T>) -> bool,
+    ) -> Result<Option<Id>> {
+        let hint = format!("{}/{key}", kind.as_str());
+        if let Some(id) = self.cache.hint(&hint)
+            && self.object::<T>(id).await?.is_some_and(|object| object.active && has_name(&object))
+        {
+            return Ok(Some(id));
+        }
+        let Some(name) = self.name(kind, key).await? else { return Ok(None) };
+        self.cache.keep_hint(&hint, name.id);
+        Ok(Some(name.id))
     }
 
     /// Reads one object through the cache. Inactive rows come too.

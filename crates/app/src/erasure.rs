@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use ::jobs::{JobContext, State};
+use cache::Stale;
 use model::limits::LEGAL_NOTE_CHARS_MAX;
 use model::{Assoc, Board, Event, EventKind, Id, LegalHold, NameKind, Notification, Pin, Report, Stored, Takedown, TopicId, User, UserId};
 use serde_json::json;
@@ -201,7 +202,7 @@ impl App {
                 batch.unmap(Assoc::UserHasNotifications, to, row.id).purge(row.id);
                 // What a held person was told stays theirs.
                 if self.commit_unheld(batch, &Guard::of(to)).await? == Purge::Done {
-                    self.cache.invalidate(row.id, u64::MAX);
+                    self.cache.invalidate_many(vec![Stale::object(row.id, u64::MAX)]).await;
                 }
             }
             context.heartbeat().await.map_err(Error::internal)?;

@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use cache::Stale;
 use model::legal::Release;
 use model::limits::{LEGAL_NOTE_CHARS_MAX, LEGAL_REFERENCE_CHARS_MAX, check_text};
 use model::object::SCHEMA_VERSION;
@@ -232,7 +233,7 @@ impl App {
             }
         }
         // A purged row has no version of its own any more; no cached copy of it may live.
-        self.cache.invalidate(id, u64::MAX);
+        self.cache.invalidate_many(vec![Stale::object(id, u64::MAX)]).await;
         Ok(())
     }
 

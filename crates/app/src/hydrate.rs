@@ -225,7 +225,7 @@ impl App {
         let mut items: Vec<(Edge, PinView)> = Vec::with_capacity(size + 1);
         let (mut wanted, mut ended) = ((size + 1).max(32), false);
         for _ in 0..FILL_ROUNDS_MAX {
-            let edges = self.storage.range(assoc, from, Range { after, limit: wanted, order: Order::Descending }).await?;
+            let edges = self.page_of_edges(assoc, from, after, wanted).await?;
             ended = edges.len() < wanted;
             // Where much is hidden, larger steps find the rest sooner.
             wanted = (wanted * 2).min(FILL_STEP_MAX.max(size + 1));

@@ -36,6 +36,7 @@ pub mod hydrate;
 pub mod importing;
 pub mod jobs;
 pub mod likes;
+pub mod lists;
 pub mod metrics;
 pub mod notifications;
 pub mod ordering;

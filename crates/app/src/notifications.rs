@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::Stale;
 use model::object::{NotificationKind, Privacy, SCHEMA_VERSION};
 use model::{Assoc, Board, Comment, CommentId, Id, Kind, NameKind, Notification, NotificationId, Pin, Stored, User, UserId};
 use storage::{Batch, Order, Range};
@@ -98,7 +99,7 @@ impl App {
             // Another worker handled the same event.
             Err(Error::Conflict(_)) => Ok(()),
             Ok(_) => {
-                self.cache.forget(&unread_key(notice.to));
+                self.cache.invalidate(Stale::value(unread_key(notice.to)));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -232,7 +233,7 @@ impl App {
         let mut batch = Batch::on(me.shard());
         batch.update(me.id(), stored.version, &User { notifications_read_at: model::Timestamp(newest.sequence), ..stored.data });
         self.commit(batch).await?;
-        self.cache.forget(&unread_key(me));
+        self.cache.invalidate(Stale::value(unread_key(me)));
         Ok(())
     }
 }

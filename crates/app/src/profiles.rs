@@ -59,7 +59,7 @@ impl App {
         let ids: Vec<Id> = boards.iter().map(|(_, board)| board.id).collect();
         let pins = self.pin_counts(&ids).await?;
         let following = [Assoc::UserFollowedByUsers, Assoc::UserFollowsUsers, Assoc::UserFollowsBoards];
-        let people = self.storage.counts(&following.map(|assoc| (assoc, user.id()))).await?;
+        let people = self.counts_of(&following.map(|assoc| (assoc, user.id()))).await?;
         let (mut followed, mut blocked, mut muted) = (false, false, false);
         if let Some(me) = viewer.id()
             && me != user

@@ -52,7 +52,7 @@ impl App {
     pub async fn already_saved(&self, viewer: &Viewer, pins: &[&PinView]) -> Result<Vec<Option<AlreadySaved>>> {
         let Some(me) = viewer.id() else { return Ok(vec![None; pins.len()]) };
         let images: Vec<_> = pins.iter().map(|view| view.pin.data.image.id()).collect();
-        let edges = self.storage.edges(Assoc::UserHasImages, me.id(), &images).await?;
+        let edges = self.edges_of(Assoc::UserHasImages, me.id(), &images).await?;
         if edges.iter().all(Option::is_none) {
             return Ok(vec![None; pins.len()]);
         }

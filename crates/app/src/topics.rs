@@ -46,7 +46,7 @@ impl App {
     pub async fn topic(&self, viewer: &Viewer, tag: &str) -> Result<TopicView> {
         let id = self.topic_id(tag).await?;
         let stored = self.object::<TopicObject>(id).await?.ok_or(Error::NotFound(What::Topic))?;
-        let follower_count = self.storage.count(Assoc::TopicFollowedByUsers, id.id()).await?;
+        let follower_count = self.count_of(Assoc::TopicFollowedByUsers, id.id()).await?;
         let followed = self.follows(viewer, &[feeds::Target::Topic(id)]).await?[0];
         Ok(TopicView { id, tag: stored.data.tag.clone(), follower_count, followed })
     }

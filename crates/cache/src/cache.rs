@@ -8,30 +8,35 @@ use model::{Id, Object, Stored};
 use runtime::{SharedClock, SystemClock};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimits};
+use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimits, Stale};
 use crate::error::{Error, Result};
 use crate::flights::{Flights, Joined, wait};
-use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
+use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
+use crate::lists::{ListKey, Lists};
 use crate::metrics as names;
 use crate::objects::{FOR_EVER, Objects};
 use crate::shared::{Told, ask, look, share, share_value};
+use crate::shelf::Shelf;
 use crate::values::Values;
 
 /// A look-aside cache. Clones share it.
 #[derive(Clone)]
 pub struct Cache {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    clock: SharedClock,
-    engine: Option<Arc<dyn Engine>>,
+pub(crate) struct Inner {
+    pub(crate) clock: SharedClock,
+    pub(crate) engine: Option<Arc<dyn Engine>>,
     objects: Objects,
     object_flights: Flights<Id>,
+    pub(crate) lists: Lists,
+    pub(crate) list_flights: Flights<ListKey>,
     values: Values,
     value_flights: Flights<Arc<str>>,
+    hints: Shelf<Arc<str>, Id>,
     /// Counts `invalidate_all`: a load that began before one is not kept.
-    generation: AtomicU64,
+    pub(crate) generation: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -40,6 +45,7 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
     pub objects: u64,
+    pub lists: u64,
     pub values: u64,
     pub bytes_estimate: u64,
     pub hits: u64,
@@ -72,10 +78,13 @@ impl Cache {
             inner: Arc::new(Inner {
                 clock,
                 engine,
-                objects: Objects::new(limits.bytes),
+                objects: Objects::new(limits.bytes - limits.bytes / LISTS_PART),
                 object_flights: Flights::default(),
+                lists: Lists::new(limits.bytes / LISTS_PART),
+                list_flights: Flights::default(),
                 values: Values::new(limits.values),
                 value_flights: Flights::default(),
+                hints: Shelf::new(limits.values),
                 generation: AtomicU64::new(0),
                 hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
@@ -92,20 +101,16 @@ impl Cache {
         F: FnOnce(Vec<Id>) -> Fut,
         Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
     {
-        let mut objects: Vec<Option<Arc<Stored<T>>>> = Vec::with_capacity(ids.len());
-        let mut missing: Vec<usize> = Vec::new();
-        for (index, id) in ids.iter().enumerate() {
-            let found = self.inner.objects.get(*id, || self.inner.clock.now());
-            if found.is_none() {
-                missing.push(index);
-            }
-            objects.push(found.flatten());
-        }
-        self.count(ids.len() - missing.len(), missing.len());
-        if !missing.is_empty() {
-            self.refill(ids, missing, &mut objects, load).await?;
-        }
-        Ok(objects)
+        // The inner `None` is "there is no such object", the outer one a miss.
+        let look = |id: &Id| self.inner.objects.get(*id, || self.inner.clock.now());
+        let found: Vec<Option<Option<Arc<Stored<T>>>>> = ids.iter().map(look).collect();
+        let missing = found.iter().filter(|found| found.is_none()).count();
+        self.count(ids.len() - missing, missing);
+        let found = match missing {
+            0 => found,
+            _ => self.inner.object_flights.gather(ids, found, look, |wanted| self.load(wanted, load)).await?,
+        };
+        Ok(found.into_iter().map(Option::flatten).collect())
     }
 
     /// Reads one object like [`Cache::get_many`].
@@ -118,62 +123,6 @@ impl Cache {
         let id = id.into();
         let load_one = |_: Vec<Id>| async move { load(id).await.map(|object| vec![object]) };
         Ok(self.get_many(&[id], load_one).await?.pop().flatten())
-    }
-
-    async fn refill<T, E, F, Fut>(
-        &self,
-        ids: &[Id],
-        mut missing: Vec<usize>,
-        objects: &mut [Option<Arc<Stored<T>>>],
-        load: F,
-    ) -> std::result::Result<(), E>
-    where
-        T: Object,
-        F: FnOnce(Vec<Id>) -> Fut,
-        Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
-    {
-        let mut round = 0;
-        loop {
-            let mut wanted: Vec<Id> = missing.iter().map(|index| ids[*index]).collect();
-            wanted.sort_unstable();
-            wanted.dedup();
-            let joined = self.inner.object_flights.join(&wanted, round >= WAIT_ROUNDS_MAX);
-            // Who led before may have ended between the look-up and the claim.
-            self.look_again(ids, &mut missing, objects);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            match joined {
-                Joined::Wait(others) => {
-                    metrics::counter!(names::STAMPEDES_AVOIDED_TOTAL).increment(1);
-                    round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
-                    self.look_again(ids, &mut missing, objects);
-                    if missing.is_empty() {
-                        return Ok(());
-                    }
-                }
-                Joined::Lead(flight) => {
-                    wanted.retain(|id| missing.iter().any(|index| ids[*index] == *id));
-                    let loaded = self.load(wanted, load).await?;
-                    drop(flight);
-                    for index in missing {
-                        let found = loaded.binary_search_by_key(&ids[index], |(id, _)| *id);
-                        objects[index] = found.ok().and_then(|found| loaded[found].1.clone());
-                    }
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    fn look_again<T: Object>(&self, ids: &[Id], missing: &mut Vec<usize>, objects: &mut [Option<Arc<Stored<T>>>]) {
-        missing.retain(|index| match self.inner.objects.get(ids[*index], || self.inner.clock.now()) {
-            Some(found) => {
-                objects[*index] = found;
-                false
-            }
-            None => true,
-        });
     }
 
     /// Loads ids (sorted, each once) from the second level and from storage, and keeps what they bring. Sorted by id.
@@ -242,26 +191,35 @@ impl Cache {
         }
         loaded.extend(renewed);
         loaded.sort_unstable_by_key(|(id, _)| *id);
-        metrics::gauge!(names::BYTES).set(self.inner.objects.bytes() as f64);
+        metrics::gauge!(names::BYTES).set(self.bytes() as f64);
         Ok(loaded)
     }
 
-    /// Drops an object's copies older than `version`; call it after the commit. For a minute no refill that read an older
-    /// version is kept. For a purged object give the version after its last. The second level is told behind the caller's back.
-    pub fn invalidate(&self, id: impl Into<Id>, version: u64) {
-        let id = id.into();
-        self.inner.objects.invalidate(id, version, self.inner.clock.now());
-        drop(self.tell_engine(move |engine| async move { engine.invalidate(vec![(id, version)]).await }));
+    /// Drops what is out of date; call it after the commit. For a minute no refill that read an older version of an object is kept, and none
+    /// of a list or a value that began before this. For a purged object give the version after its last. The second level is told behind the
+    /// caller's back.
+    pub fn invalidate(&self, stale: Stale) {
+        let stale = vec![stale];
+        self.drop_near(&stale);
+        drop(self.tell_engine(move |engine| async move { engine.invalidate(stale).await }));
     }
 
-    /// Does what [`Cache::invalidate`] does, for several objects, and waits until other processes will see it: that is, until the second
-    /// level knows it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
-    pub async fn invalidate_many(&self, ids: Vec<(Id, u64)>) {
+    /// Does what [`Cache::invalidate`] does, for many, and waits until other processes will see it: that is, until the second level knows
+    /// it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
+    pub async fn invalidate_many(&self, stale: Vec<Stale>) {
+        self.drop_near(&stale);
+        self.engine_is_told(move |engine| async move { engine.invalidate(stale).await }).await;
+    }
+
+    fn drop_near(&self, stale: &[Stale]) {
         let now = self.inner.clock.now();
-        for (id, version) in &ids {
-            self.inner.objects.invalidate(*id, *version, now);
+        for Stale { key, version } in stale {
+            match key {
+                Key::Object(id) => self.inner.objects.invalidate(*id, *version, now),
+                Key::List(assoc, from) => self.inner.lists.forget((*assoc, *from)),
+                Key::Value(name) => self.inner.values.forget(name),
+            }
         }
-        self.engine_is_told(move |engine| async move { engine.invalidate(ids).await }).await;
     }
 
     /// Drops everything, and keeps nothing of the loads under way.
@@ -298,6 +256,7 @@ impl Cache {
     fn forget_near(&self) {
         self.inner.generation.fetch_add(1, Ordering::AcqRel);
         self.inner.objects.clear();
+        self.inner.lists.clear();
         self.inner.values.clear();
     }
 
@@ -327,7 +286,7 @@ impl Cache {
         }))
     }
 
-    /// Reads a list or a fragment: fresh for `ttl`, and for as long again an old value is answered while one caller refills it, or
+    /// Reads a value, such as a fragment: fresh for `ttl`, and for as long again an old value is answered while one caller refills it, or
     /// when that fails. Without a value, one caller loads and the others wait for it.
     pub async fn value<V, E, F, Fut>(&self, key: &str, ttl: Duration, load: F) -> std::result::Result<Arc<V>, E>
     where
@@ -412,18 +371,20 @@ impl Cache {
         }
     }
 
-    /// Drops a list or a fragment, and keeps nothing of a load of it under way. Other processes see that a moment later.
-    pub fn forget(&self, key: &str) {
-        self.inner.values.forget(key);
-        let name: Arc<str> = key.into();
-        drop(self.tell_engine(|engine| async move { engine.forget(name).await }));
+    /// Returns what a name led to when it was last looked up. That may be over: whoever uses it checks that the object still has the name.
+    pub fn hint(&self, name: &str) -> Option<Id> {
+        self.inner.hints.get(name, |id| *id)
     }
 
-    fn is_current(&self, generation: u64) -> bool {
+    pub fn keep_hint(&self, name: &str, id: Id) {
+        self.inner.hints.update(&name.into(), |_| Some((id, 1)));
+    }
+
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
         generation == self.inner.generation.load(Ordering::Acquire)
     }
 
-    fn count(&self, hits: usize, misses: usize) {
+    pub(crate) fn count(&self, hits: usize, misses: usize) {
         if hits > 0 {
             self.inner.hits.fetch_add(hits as u64, Ordering::Relaxed);
             metrics::counter!(names::HITS_TOTAL).increment(hits as u64);
@@ -434,11 +395,16 @@ impl Cache {
         }
     }
 
+    fn bytes(&self) -> usize {
+        self.inner.objects.bytes() + self.inner.lists.bytes()
+    }
+
     pub fn stats(&self) -> Stats {
         Stats {
             objects: self.inner.objects.len() as u64,
+            lists: self.inner.lists.len() as u64,
             values: self.inner.values.len() as u64,
-            bytes_estimate: self.inner.objects.bytes() as u64,
+            bytes_estimate: self.bytes() as u64,
             hits: self.inner.hits.load(Ordering::Relaxed),
             misses: self.inner.misses.load(Ordering::Relaxed),
         }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::time::ManualClock;
-use model::{Id, Shard, Site, SiteId, Stored, Timestamp};
+use model::{Assoc, Id, PinId, Shard, Site, SiteId, Stored, Timestamp, UserId};
 use testkit::{Proxy, memcached};
 use tokio::sync::{Barrier, oneshot};
 
 use crate::engine::{Asked, Cell, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill};
 use crate::limits::{CELL_MS, CELL_STALE_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS};
-use crate::{Cache, CacheLimits};
+use crate::{Cache, CacheLimits, List, ListKey, Stale};
 
 /// An engine and what it stands on.
 struct Bed {
@@ -83,12 +83,13 @@ contract!(
     a_cell_goes_by_itself,
     what_the_caller_has_is_not_sent_again,
     absence_is_kept_until_it_is_invalidated,
-    values_are_kept_until_they_are_forgotten,
+    values_and_lists_are_kept_until_they_are_written,
     everything_goes_at_once,
     large_and_many,
     two_caches_share_one_load,
     a_write_reaches_the_other_caches,
     caches_share_values,
+    caches_share_lists_and_the_writer_sees_its_own_at_once,
 );
 
 fn clock() -> Arc<ManualClock> {
@@ -138,7 +139,7 @@ impl Bed {
     }
 
     async fn invalidate(&self, n: u64, version: u64) {
-        self.engine.invalidate(vec![(id(n), version)]).await.expect("an answer");
+        self.engine.invalidate(vec![Stale::object(id(n), version)]).await.expect("an answer");
     }
 
     /// Looks until a caller is to refill, while time passes.
@@ -208,7 +209,7 @@ async fn the_higher_of_two_invalidations_stays(bed: Bed) {
     let lease = bed.lease(1).await;
     assert_eq!(lease.version_min, 6);
     bed.invalidate(2, 2).await;
-    bed.engine.invalidate((1..40).map(|version| (id(2), version % 20)).collect()).await.expect("an answer");
+    bed.engine.invalidate((1..40).map(|version| Stale::object(id(2), version % 20)).collect()).await.expect("an answer");
     assert_eq!(bed.lease(2).await.version_min, 19, "also when they come at once");
 }
 
@@ -263,20 +264,24 @@ async fn absence_is_kept_until_it_is_invalidated(bed: Bed) {
     assert!(bed.fill(1, lease, cell(1)).await);
 }
 
-async fn values_are_kept_until_they_are_forgotten(bed: Bed) {
-    let name: Arc<str> = "popular".into();
-    let key = || vec![Key::Value(name.clone())];
-    let looked = bed.look_at(key()).await;
-    let [Looked::Lease(early)] = looked[..] else { panic!("{looked:?}") };
-    bed.engine.forget(name.clone()).await.expect("an answer");
-    let refill = |lease| vec![Refill { key: Key::Value(name.clone()), lease, cell: cell(0), life_ms: CELL_MS }];
-    assert_eq!(bed.engine.fill(refill(early)).await, Ok(vec![false]), "read before it was forgotten");
-    let looked = bed.look_at(key()).await;
-    let [Looked::Lease(later)] = looked[..] else { panic!("{looked:?}") };
-    assert_eq!(bed.engine.fill(refill(later)).await, Ok(vec![true]));
-    assert_eq!(bed.look_at(key()).await, [Looked::Found(cell(0), None)]);
-    bed.engine.forget(name.clone()).await.expect("an answer");
-    assert!(matches!(bed.look_at(key()).await[..], [Looked::Lease(_)]));
+async fn values_and_lists_are_kept_until_they_are_written(bed: Bed) {
+    let list = |assoc| Stale::list(assoc, UserId::new(Shard(7), 1));
+    let written = [Stale::value("popular"), list(Assoc::UserHasPins), list(Assoc::UserHasBoards)];
+    for Stale { key, .. } in &written {
+        let looked = bed.look_at(vec![key.clone()]).await;
+        let [Looked::Lease(early)] = looked[..] else { panic!("{key:?}: {looked:?}") };
+        // In one go with something else, as a commit does.
+        let stale = vec![Stale::object(id(1), 3), Stale { key: key.clone(), version: 0 }];
+        bed.engine.invalidate(stale.clone()).await.expect("an answer");
+        let refill = |lease| vec![Refill { key: key.clone(), lease, cell: cell(0), life_ms: CELL_MS }];
+        assert_eq!(bed.engine.fill(refill(early)).await, Ok(vec![false]), "{key:?}: read before it was written");
+        let looked = bed.look_at(vec![key.clone()]).await;
+        let [Looked::Lease(later)] = looked[..] else { panic!("{key:?}: {looked:?}") };
+        assert_eq!(bed.engine.fill(refill(later)).await, Ok(vec![true]), "{key:?}");
+        assert_eq!(bed.look_at(vec![key.clone()]).await, [Looked::Found(cell(0), None)], "{key:?}");
+        bed.engine.invalidate(stale).await.expect("an answer");
+        assert!(matches!(bed.look_at(vec![key.clone()]).await[..], [Looked::Lease(_)]), "{key:?}");
+    }
 }
 
 async fn everything_goes_at_once(bed: Bed) {
@@ -319,7 +324,7 @@ async fn a_write_reaches_the_other_caches(bed: Bed) {
     for cache in [&writer, &other] {
         assert_eq!(read(cache, &[id(1)], 1, &loads).await, [Some(1)]);
     }
-    writer.invalidate_many(vec![(id(1), 2)]).await;
+    writer.invalidate_many(vec![Stale::object(id(1), 2)]).await;
     assert_eq!(read(&other, &[id(1)], 9, &loads).await, [Some(1)], "a near copy");
     bed.clock.advance(NEAR_MS);
     assert_eq!(read(&other, &[id(1)], 2, &loads).await, [Some(2)]);
@@ -328,7 +333,7 @@ async fn a_write_reaches_the_other_caches(bed: Bed) {
     assert_eq!(read(&writer, &[id(1)], 9, &loads).await, [Some(2)], "renewed");
     assert_eq!(loads.load(Ordering::SeqCst), 2);
     // Without waiting: the writer itself must not see what the second level still has.
-    writer.invalidate(id(1), 3);
+    writer.invalidate(Stale::object(id(1), 3));
     assert_eq!(read(&writer, &[id(1)], 3, &loads).await, [Some(3)]);
 }
 
@@ -340,7 +345,7 @@ async fn caches_share_values(bed: Bed) {
         async move { *cache.value("popular", ttl, || async { Ok::<_, Infallible>(n) }).await.expect("never fails") }
     };
     assert_eq!((read(&one, 1).await, read(&other, 2).await), (1, 1));
-    one.forget("popular");
+    one.invalidate(Stale::value("popular"));
     assert_eq!(read(&other, 3).await, 1, "a near copy");
     // It is told in the background.
     while matches!(bed.look_at(vec![Key::Value("popular".into())]).await[..], [Looked::Found(..)]) {
@@ -350,6 +355,31 @@ async fn caches_share_values(bed: Bed) {
     assert_eq!(read(&one, 4).await, 4);
     bed.clock.advance(2 * NEAR_MS);
     assert_eq!(read(&other, 5).await, 4);
+}
+
+fn list_key(n: u64) -> ListKey {
+    (Assoc::UserHasPins, UserId::new(Shard(7), n).id())
+}
+
+/// Reads lists whose count says when they were loaded.
+async fn read_lists(cache: &Cache, keys: &[ListKey], count: u64) -> Vec<u64> {
+    let load = |wanted: Vec<ListKey>| async move {
+        let newest = vec![(PinId::new(Shard(7), 1).id(), 5)];
+        Ok::<_, Infallible>(wanted.iter().map(|_| List { count, newest: newest.clone() }).collect())
+    };
+    let read = cache.lists(keys, load).await.expect("never fails");
+    read.into_iter().map(|list| list.count).collect()
+}
+
+async fn caches_share_lists_and_the_writer_sees_its_own_at_once(bed: Bed) {
+    let (writer, other) = (bed.cache(), bed.cache());
+    let keys = [list_key(1), list_key(2), list_key(1)];
+    assert_eq!((read_lists(&writer, &keys, 3).await, read_lists(&other, &keys, 4).await), (vec![3; 3], vec![3; 3]));
+    writer.invalidate_many(vec![Stale::list(keys[0].0, keys[0].1), Stale::object(id(1), 2)]).await;
+    assert_eq!(read_lists(&other, &keys, 5).await, [3; 3], "near copies");
+    assert_eq!(read_lists(&writer, &keys, 6).await, [6, 3, 6]);
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read_lists(&other, &keys, 7).await, [6, 3, 6]);
 }
 
 #[tokio::test]
@@ -395,7 +425,7 @@ async fn absence_is_believed_for_a_moment() {
     clock.advance(NEGATIVE_MS);
     assert_eq!(absent().await, Ok(None));
     assert_eq!(loads.load(Ordering::SeqCst), 2);
-    cache.invalidate(id(1), 1);
+    cache.invalidate(Stale::object(id(1), 1));
     assert_eq!(read(&cache, &[id(1)], 1, &loads).await, [Some(1)], "made just now");
 }
 
@@ -477,20 +507,20 @@ async fn a_refill_that_read_before_the_write_is_not_kept() {
     let loads = AtomicUsize::new(0);
     // The load reads version 1; before it ends, version 2 is committed.
     let slow = cache.get(id(1), |_| async {
-        cache.invalidate(id(1), 2);
+        cache.invalidate(Stale::object(id(1), 2));
         Ok::<_, Infallible>(Some(site(1, 1)))
     });
     assert_eq!(slow.await.expect("never fails").map(|site| site.version), Some(1), "it began before the write");
     assert_eq!(read(&cache, &[id(1)], 2, &loads).await, [Some(2)]);
-    cache.invalidate(id(1), 2);
-    cache.invalidate(id(1), 1);
+    cache.invalidate(Stale::object(id(1), 2));
+    cache.invalidate(Stale::object(id(1), 1));
     assert_eq!(read(&cache, &[id(1)], 9, &loads).await, [Some(2)], "a late invalidation of an older version takes nothing away");
 
-    cache.invalidate(id(1), 5);
-    cache.invalidate(id(1), 4);
+    cache.invalidate(Stale::object(id(1), 5));
+    cache.invalidate(Stale::object(id(1), 4));
     assert_eq!(read(&cache, &[id(1)], 4, &loads).await, [Some(4)]);
     assert_eq!(read(&cache, &[id(1)], 5, &loads).await, [Some(5)], "4 was not kept");
-    cache.invalidate(id(1), 6);
+    cache.invalidate(Stale::object(id(1), 6));
     clock.advance(FLOOR_MS);
     assert_eq!(read(&cache, &[id(1)], 5, &loads).await, [Some(5)]);
     assert_eq!(read(&cache, &[id(1)], 6, &loads).await, [Some(5)], "nothing is remembered for ever");
@@ -548,7 +578,7 @@ async fn values_are_fresh_then_stale_then_gone() {
     let failed = cache.value("popular", ttl, || async { Err::<u64, _>("storage is away") });
     assert_eq!(failed.await, Err("storage is away"));
     assert_eq!(*read(5).await.expect("a value"), 5);
-    cache.forget("popular");
+    cache.invalidate(Stale::value("popular"));
     assert_eq!(*read(6).await.expect("a value"), 6);
     let other: Arc<String> = cache.value("popular", ttl, || async { Ok::<_, &str>("text".to_owned()) }).await.expect("a value");
     assert_eq!(*other, "text", "a value of another type is a miss");
@@ -559,12 +589,41 @@ async fn a_value_forgotten_while_it_is_loaded_is_not_kept() {
     let (cache, _) = cache();
     let ttl = Duration::from_secs(10);
     let slow = cache.value("list", ttl, || async {
-        cache.forget("list");
+        cache.invalidate(Stale::value("list"));
         Ok::<_, Infallible>(1)
     });
     assert_eq!(slow.await.as_deref(), Ok(&1));
     assert_eq!(cache.value("list", ttl, || async { Ok::<_, Infallible>(2) }).await.as_deref(), Ok(&2));
     assert_eq!(cache.value("list", ttl, || async { Ok::<_, Infallible>(3) }).await.as_deref(), Ok(&2));
+}
+
+#[tokio::test]
+async fn a_list_written_while_it_is_loaded_is_not_kept() {
+    let (cache, _) = cache();
+    let (key, of) = ([list_key(1)], |count| List { count, newest: Vec::new() });
+    let slow = cache.lists(&key, |_| async {
+        cache.invalidate(Stale::list(key[0].0, key[0].1));
+        Ok::<_, Infallible>(vec![of(1)])
+    });
+    assert_eq!(*slow.await.expect("never fails")[0], of(1));
+    assert_eq!(read_lists(&cache, &key, 2).await, [2]);
+    assert_eq!(read_lists(&cache, &key, 3).await, [2]);
+    cache.others_have_written();
+    assert_eq!(read_lists(&cache, &key, 4).await, [4], "whoever is alone is told that others have written, and not what");
+}
+
+#[tokio::test]
+async fn lists_are_right_when_the_second_level_is_dead() {
+    let clock = clock();
+    for fault in [Fault::Unavailable, Fault::AnswerLost, Fault::Hang] {
+        let faulty = Arc::new(Faulty::new(Arc::new(MemoryEngine::new(clock.clone()))));
+        let cache = Cache::with_engine(Some(faulty.clone()), CacheLimits::default(), clock.clone());
+        faulty.inject([fault]);
+        assert_eq!(read_lists(&cache, &[list_key(1)], 3).await, [3], "{fault:?}");
+        faulty.inject([fault]);
+        cache.invalidate_many(vec![Stale::list(list_key(1).0, list_key(1).1)]).await;
+        assert_eq!(read_lists(&cache, &[list_key(1)], 4).await, [4], "{fault:?}: its own write");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::Id;
+use model::{Assoc, Id};
 
 use crate::error::Result;
 
@@ -28,7 +28,9 @@ pub use memory::MemoryEngine;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Key {
     Object(Id),
-    /// A list or a fragment, by its name.
+    /// The list of one object's association.
+    List(Assoc, Id),
+    /// Anything else, by its name.
     Value(Arc<str>),
 }
 
@@ -42,7 +44,7 @@ pub struct Asked {
     pub stale_ms: u64,
 }
 
-/// What is kept: an encoded row or value, or that there is none, and the version. Values have version 0.
+/// What is kept: an encoded row, list or value, or that there is none, and the version. Lists and values have version 0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cell {
     pub version: u64,
@@ -84,22 +86,40 @@ pub struct Refill {
     pub life_ms: u64,
 }
 
+/// What was written: copies of the object older than this version are out of date. Of a list and a value, every copy is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stale {
+    pub key: Key,
+    pub version: u64,
+}
+
+impl Stale {
+    pub fn object(id: impl Into<Id>, version: u64) -> Stale {
+        Stale { key: Key::Object(id.into()), version }
+    }
+
+    pub fn list(assoc: Assoc, from: impl Into<Id>) -> Stale {
+        Stale { key: Key::List(assoc, from.into()), version: 0 }
+    }
+
+    pub fn value(name: impl Into<Arc<str>>) -> Stale {
+        Stale { key: Key::Value(name.into()), version: 0 }
+    }
+}
+
 /// A cache that several processes share. Every call ends within a bounded time, whatever has happened to servers.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// Looks up many keys; same order and length. Each missing one is leased to one caller, until it fills or the lease runs out.
     async fn get_many(&self, asked: Vec<Asked>) -> Result<Vec<Looked>>;
 
-    /// Keeps cells that were leased. Tells of each whether it was kept: not when its key was invalidated, filled or forgotten since the
-    /// lease was given, or when it is older than the lease allows.
+    /// Keeps cells that were leased. Tells of each whether it was kept: not when its key was invalidated or filled since the lease was
+    /// given, or when it is older than the lease allows.
     async fn fill(&self, refills: Vec<Refill>) -> Result<Vec<bool>>;
 
-    /// Drops versions older than the given ones, takes back leases, and keeps nothing older for a while. When this has returned `Ok`, no
-    /// process gets an older version from here, or will not a moment later: how long is the engine's to say. Idempotent.
-    async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()>;
-
-    /// Drops a value and takes back its lease. Idempotent.
-    async fn forget(&self, name: Arc<str>) -> Result<()>;
+    /// Drops what is out of date and takes back leases; of objects, keeps nothing older for a while. When this has returned `Ok`, no process
+    /// gets it from here, or will not a moment later: how long is the engine's to say. Idempotent.
+    async fn invalidate(&self, stale: Vec<Stale>) -> Result<()>;
 
     /// Drops everything that was put here.
     async fn clear(&self) -> Result<()>;

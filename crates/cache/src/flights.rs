@@ -11,7 +11,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::limits::WAIT_MS_MAX;
+use crate::limits::{WAIT_MS_MAX, WAIT_ROUNDS_MAX};
+use crate::metrics as names;
 
 pub(crate) struct Flights<K> {
     /// The receiver learns of the end by the sender's going.
@@ -58,6 +59,62 @@ impl<K: Hash + Eq + Clone> Flights<K> {
         let keys: Vec<K> = keys.iter().filter(|key| !by_key.contains_key(*key)).cloned().collect();
         by_key.extend(keys.iter().map(|key| (key.clone(), receiver.clone())));
         Joined::Lead(Flight { flights: self, keys, _end: end })
+    }
+
+    /// Answers keys, same order and length. `look` finds what is in memory. What is not, one caller loads: `load` gets such keys, sorted and
+    /// each once, answers them sorted, and is called once at most. Callers that lack the same wait for it, and then look again.
+    pub(crate) async fn gather<V, E, F, Fut>(
+        &self,
+        keys: &[K],
+        mut found: Vec<Option<V>>,
+        look: impl Fn(&K) -> Option<V>,
+        load: F,
+    ) -> Result<Vec<Option<V>>, E>
+    where
+        K: Ord,
+        V: Clone,
+        F: FnOnce(Vec<K>) -> Fut,
+        Fut: Future<Output = Result<Vec<(K, V)>, E>>,
+    {
+        let look_again = |found: &mut Vec<Option<V>>| {
+            for (key, place) in keys.iter().zip(found) {
+                *place = place.take().or_else(|| look(key));
+            }
+        };
+        let mut round = 0;
+        loop {
+            let mut wanted: Vec<K> = keys.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(key, _)| key.clone()).collect();
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            wanted.sort_unstable();
+            wanted.dedup();
+            let joined = self.join(&wanted, round >= WAIT_ROUNDS_MAX);
+            // Who led before may have ended between the look-up and the claim.
+            look_again(&mut found);
+            match joined {
+                Joined::Wait(others) => {
+                    if found.iter().all(Option::is_some) {
+                        continue;
+                    }
+                    metrics::counter!(names::STAMPEDES_AVOIDED_TOTAL).increment(1);
+                    round = if wait(others).await { round + 1 } else { WAIT_ROUNDS_MAX };
+                    look_again(&mut found);
+                }
+                Joined::Lead(flight) => {
+                    wanted.retain(|wanted| keys.iter().zip(&found).any(|(key, found)| found.is_none() && key == wanted));
+                    if wanted.is_empty() {
+                        continue;
+                    }
+                    let loaded = load(wanted).await?;
+                    drop(flight);
+                    for (key, place) in keys.iter().zip(&mut found).filter(|(_, place)| place.is_none()) {
+                        *place = loaded.binary_search_by(|(other, _)| other.cmp(key)).ok().map(|at| loaded[at].1.clone());
+                    }
+                    return Ok(found);
+                }
+            }
+        }
     }
 
     /// Tells whether somebody loads the key.

@@ -1,15 +1,16 @@
-//! Look-aside cache over what is read from storage: decoded objects by id, and lists and fragments by key.
+//! Look-aside cache over what is read from storage: decoded objects by id, lists of associations, and fragments by key.
 //!
 //! ```text
 //! get_many(ids) ─▶ shelf: hits ─────────────────────────────────────────────▶ answer
 //!                    └─ misses ─▶ flight: one leads, the others wait for it
 //!                                   leader ─▶ second level (if any) ─▶ load from storage ─▶ shelf ─▶ answer
 //!                                             └─ has it, or renews what is in the shelf
-//! commit ─▶ invalidate(id, version): older copies go, and a refill that read an older version is not kept
+//! lists(keys)   ─▶ the same                                                   a list is how many edges there are, and the newest
+//! commit ─▶ invalidate(object and version, lists): older copies go, and a refill that read before is not kept
 //! ```
 //! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second.
 //!
-//! Reading order: `cache.rs` (the front), `objects.rs` and `values.rs` (what is kept and what is fresh), `shelf.rs` (bounded
+//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `shelf.rs` (bounded
 //! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
 //!
 //! Invariants
@@ -25,6 +26,7 @@ mod metrics;
 
 mod cache;
 mod flights;
+mod lists;
 mod objects;
 mod shared;
 mod shelf;
@@ -36,8 +38,10 @@ mod engine;
 
 pub use cache::{Cache, Stats};
 pub use engine::{
-    Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, check_address,
+    Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, Stale,
+    check_address,
 };
 pub use error::{Error, Result};
 pub use limits::CacheLimits;
+pub use lists::{List, ListKey};
 pub use metrics::METRICS;

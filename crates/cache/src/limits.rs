@@ -29,6 +29,8 @@ pub(crate) const LEASE_POLL_MS: u64 = 20;
 pub(crate) const LEASE_POLLS_MAX: u32 = 3;
 /// Milliseconds after which a lease is given to someone else: its holder has died.
 pub(crate) const LEASE_MS: i64 = 10 * Timestamp::SECOND;
+/// One part in so many of the bytes is for lists.
+pub(crate) const LISTS_PART: usize = 4;
 /// Bytes that an entry costs beside the object itself: its place in the map and the ring, and the `Arc`.
 pub(crate) const ENTRY_BYTES: usize = 112;
 /// Parts of each map, with a lock each.
@@ -37,9 +39,9 @@ pub(crate) const SHARD_COUNT: usize = 16;
 /// What an installation can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Bytes of all objects together, estimated. The ones not asked for lately go first.
+    /// Bytes of all objects and lists together, estimated. The ones not asked for lately go first.
     pub bytes: usize,
-    /// Lists and fragments (`value`) together.
+    /// Values (fragments and the like) together.
     pub values: usize,
 }
 

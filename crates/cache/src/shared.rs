@@ -99,7 +99,8 @@ pub(crate) async fn share_value(engine: &dyn Engine, name: Arc<str>, lease: Leas
     fill(engine, vec![Refill { key: Key::Value(name), lease, cell, life_ms }]).await;
 }
 
-async fn fill(engine: &dyn Engine, refills: Vec<Refill>) {
+/// Hands refills to the second level.
+pub(crate) async fn fill(engine: &dyn Engine, refills: Vec<Refill>) {
     if refills.is_empty() {
         return;
     }

@@ -3,6 +3,8 @@
 //! Each method that writes is one operation, in order; [`Written::changed`] answers in the same order. `require` and
 //! `idempotency_key` are no operations.
 
+use std::collections::BTreeSet;
+
 use model::{Assoc, Event, Id, NameKind, Object, Shard, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,15 @@ impl Batch {
     /// Returns the shard that it writes on.
     pub fn shard(&self) -> Shard {
         self.shard
+    }
+
+    /// Names the lists whose edges it writes: an association and the object that it leads from, each once.
+    pub fn lists(&self) -> BTreeSet<(Assoc, Id)> {
+        let list = |op: &Op| match op {
+            Op::Map { assoc, from, .. } | Op::Remap { assoc, from, .. } | Op::Unmap { assoc, from, .. } => Some((*assoc, *from)),
+            _ => None,
+        };
+        self.ops.iter().filter_map(list).collect()
     }
 
     /// Tells whether it holds no operation.

@@ -5,6 +5,7 @@
 
 use ::jobs::JobContext;
 use async_trait::async_trait;
+use cache::Stale;
 use model::{Assoc, Board, BoardId, Comment, Id, NameKind, Pin, PinId, Section, User, UserId};
 use serde::{Deserialize, Serialize};
 use storage::{Batch, Order, Range};
@@ -124,7 +125,7 @@ impl App {
         if self.commit_unheld(batch, &guard).await? == Purge::Postponed {
             return Ok(Purge::Postponed);
         }
-        self.cache.invalidate(me, u64::MAX);
+        self.cache.invalidate_many(vec![Stale::object(me, u64::MAX)]).await;
         metrics::counter!(crate::metrics::PEOPLE_ERASED_TOTAL).increment(1);
         Ok(Purge::Done)
     }
@@ -211,9 +212,7 @@ impl App {
                 batch.unmap(assoc, from, *id).purge(*id);
             }
             self.commit(batch).await?;
-            for id in ids {
-                self.cache.invalidate(id, u64::MAX);
-            }
+            self.cache.invalidate_many(ids.into_iter().map(|id| Stale::object(id, u64::MAX)).collect()).await;
         }
         Ok(())
     }

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::Id;
 use parking_lot::Mutex;
 
-use super::{Asked, Engine, Looked, Refill};
+use super::{Asked, Engine, Looked, Refill, Stale};
 use crate::error::{Error, Result};
 
 /// What happens to the next call.
@@ -70,12 +69,8 @@ impl Engine for Faulty {
         self.call(self.inner.fill(refills)).await
     }
 
-    async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()> {
-        self.call(self.inner.invalidate(ids)).await
-    }
-
-    async fn forget(&self, name: Arc<str>) -> Result<()> {
-        self.call(self.inner.forget(name)).await
+    async fn invalidate(&self, stale: Vec<Stale>) -> Result<()> {
+        self.call(self.inner.invalidate(stale)).await
     }
 
     async fn clear(&self) -> Result<()> {

@@ -4,6 +4,8 @@
 //! key ─▶ ring ─▶ home, spare      reads go to the home; while it is out, to the spare; with both out there is no cache
 //!                                 invalidations go to both, so that neither holds anything old
 //! item = PREFIX GENERATION . ID   flags: the version; data: the row; no data: a floor, below which nothing is filled in
+//!        … ID . ASSOCIATION       data: the list; flags 0. It is deleted when it is written, and the lease with it
+//!        … / NAME                 the same for a value
 //! ```
 //! What keeps answers right, by race:
 //! - *Load, write, fill.* A lease is the item's CAS token from before the load. An invalidation replaces the item; the fill is refused.
@@ -33,10 +35,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use model::Id;
 use tokio::sync::{Notify, OnceCell};
 
-use super::{Asked, Cell, Engine, Key, Lease, Looked, Refill};
+use super::{Asked, Cell, Engine, Key, Lease, Looked, Refill, Stale};
 use crate::error::{Error, Result};
 use address::Address;
 use node::Node;
@@ -138,6 +139,10 @@ impl Shared {
     fn places(&self, key: &Key) -> (usize, Option<usize>) {
         match key {
             Key::Object(id) => ring::places(&self.hashes, &id.as_u64().to_be_bytes()),
+            Key::List(assoc, from) => {
+                let [id, table] = [&from.as_u64().to_be_bytes()[..], assoc.table().as_bytes()];
+                ring::places(&self.hashes, &[id, table].concat())
+            }
             Key::Value(name) => ring::places(&self.hashes, name.as_bytes()),
         }
     }
@@ -154,6 +159,7 @@ impl Shared {
         let generation = self.nodes[place].generation.load(std::sync::atomic::Ordering::Acquire);
         match key {
             Key::Object(id) => Some(format!("{}{generation:x}.{:x}", self.prefix, id.as_u64())),
+            Key::List(assoc, from) => Some(format!("{}{generation:x}.{:x}.{}", self.prefix, from.as_u64(), assoc.table())),
             Key::Value(name) => {
                 let is_plain = name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic());
                 is_plain.then(|| format!("{}{generation:x}/{name}", self.prefix))
@@ -277,17 +283,13 @@ impl Engine for Memcached {
         Ok(kept)
     }
 
-    async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()> {
+    async fn invalidate(&self, stale: Vec<Stale>) -> Result<()> {
         let shared = self.begun().await;
         // A few hundred at once are one write; more would keep others waiting.
-        for part in ids.chunks(deliver::PART) {
+        for part in stale.chunks(deliver::PART) {
             shared.invalidate(part).await?;
         }
         Ok(())
-    }
-
-    async fn forget(&self, name: Arc<str>) -> Result<()> {
-        self.begun().await.forget(&Key::Value(name)).await
     }
 
     async fn clear(&self) -> Result<()> {

@@ -1,14 +1,13 @@
 //! A second level in this process: several caches in one test share it as several processes share a memcached. Unbounded.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Id, Timestamp};
+use model::Timestamp;
 use parking_lot::Mutex;
 use runtime::SharedClock;
 
-use super::{Asked, Cell, Engine, Key, Lease, Looked, Refill};
+use super::{Asked, Cell, Engine, Key, Lease, Looked, Refill, Stale};
 use crate::error::Result;
 use crate::limits::{FLOOR_MS, LEASE_MS};
 
@@ -91,12 +90,16 @@ impl Engine for MemoryEngine {
         Ok(refills.into_iter().map(fill).collect())
     }
 
-    async fn invalidate(&self, ids: Vec<(Id, u64)>) -> Result<()> {
+    async fn invalidate(&self, stale: Vec<Stale>) -> Result<()> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let (places, token_last) = &mut *state;
-        for (id, version) in ids {
-            let place = places.entry(Key::Object(id)).or_default();
+        for Stale { key, version } in stale {
+            if !matches!(key, Key::Object(_)) {
+                places.remove(&key);
+                continue;
+            }
+            let place = places.entry(key).or_default();
             if place.cell.as_ref().is_some_and(|(cell, until)| cell.version >= version && now < *until) {
                 continue;
             }
@@ -104,11 +107,6 @@ impl Engine for MemoryEngine {
             let floor = place.floor.filter(|(_, until)| now < *until).map_or(version, |(floor, _)| floor.max(version));
             *place = Place { cell: None, token: *token_last, led_until: None, floor: Some((floor, now.plus(FLOOR_MS))) };
         }
-        Ok(())
-    }
-
-    async fn forget(&self, name: Arc<str>) -> Result<()> {
-        self.state.lock().0.remove(&Key::Value(name));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cache::{Cache, CacheLimits, Memcached, MemcachedLimits};
+use cache::{Cache, CacheLimits, Memcached, MemcachedLimits, Stale};
 use model::{Id, Shard, Site, SiteId, Stored, Timestamp};
 use runtime::SystemClock;
 use testkit::{Proxy, Random, memcached, wait_for};
@@ -83,7 +83,7 @@ impl Process {
             *version += 1;
             *version
         };
-        self.cache.invalidate_many(vec![(id(n), version)]).await;
+        self.cache.invalidate_many(vec![Stale::object(id(n), version)]).await;
         let mut own = locked(&self.own);
         let known = own.entry(n).or_default();
         *known = version.max(*known);

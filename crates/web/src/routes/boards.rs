@@ -186,7 +186,7 @@ async fn show(
 /// Reads one section of a board for the head of its page.
 pub async fn section_ref(web: &Web, context: &Context, opened: &Opened, section: SectionId) -> app::Result<SectionRef> {
     let stored = web.app.section(&context.viewer, opened.id, section).await?;
-    let pin_count = web.app.storage.count(Assoc::SectionHasPins, section.id()).await?;
+    let pin_count = web.app.count_of(Assoc::SectionHasPins, section.id()).await?;
     Ok(SectionRef { id: section, name: stored.data.name.clone(), url: format!("{}/{section}", opened.url), pin_count })
 }
 

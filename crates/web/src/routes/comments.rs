@@ -43,7 +43,7 @@ pub async fn comments_view(
     let next_url = found.bookmark.as_deref().map(|bookmark| format!("/pin/{pin}/comments?bookmark={bookmark}"));
     Ok(Comments {
         pin,
-        count: web.app.storage.count(Assoc::PinHasComments, pin.id()).await?,
+        count: web.app.count_of(Assoc::PinHasComments, pin.id()).await?,
         comments: found.items.into_iter().map(|comment| comment_view(context, pin, comment, now)).collect(),
         next_url,
         writer: context.viewer.user.as_deref().map(present::person),

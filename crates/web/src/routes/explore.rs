@@ -75,7 +75,7 @@ async fn topics(State(web): State<Web>, context: Context) -> Answer {
     };
     let mut followed_tags = Vec::with_capacity(followed.len());
     for topic in followed {
-        let count = web.app.storage.count(model::Assoc::TopicHasPins, topic.id).await.map_err(app::Error::from).told(&web, &context)?;
+        let count = web.app.count_of(model::Assoc::TopicHasPins, topic.id).await.told(&web, &context)?;
         followed_tags.push((topic.data.tag.clone(), count));
     }
     let view = Topics {
@@ -96,7 +96,7 @@ async fn topic(State(web): State<Web>, context: Context, Path(tag): Path<String>
         return Ok(html(&cards));
     }
     let pin_count =
-        web.app.storage.count(model::Assoc::TopicHasPins, topic.id.id()).await.map_err(app::Error::from).told(&web, &context)?;
+        web.app.count_of(model::Assoc::TopicHasPins, topic.id.id()).await.told(&web, &context)?;
     let view = Topic {
         page: frame(&web, &context, &format!("#{}", topic.tag), Nav::Explore).await,
         pin_count,

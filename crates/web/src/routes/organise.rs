@@ -91,8 +91,8 @@ pub async fn page_of_board(web: &Web, context: &Context, opened: Opened, section
 pub async fn section_tiles(web: &Web, context: &Context, opened: &Opened) -> app::Result<Vec<SectionTile>> {
     let sections = web.app.all_sections(&context.viewer, opened.id).await?;
     let ids: Vec<Id> = sections.iter().map(|section| section.id).collect();
-    let counts = web.app.storage.counts(&ids.iter().map(|id| (Assoc::SectionHasPins, *id)).collect::<Vec<_>>()).await?;
-    let newest = web.app.storage.ranges(Assoc::SectionHasPins, &ids, storage::Range::first(SECTION_COVERS)).await?;
+    let counts = web.app.counts_of(&ids.iter().map(|id| (Assoc::SectionHasPins, *id)).collect::<Vec<_>>()).await?;
+    let newest = web.app.newest_of(Assoc::SectionHasPins, &ids, SECTION_COVERS).await?;
     let pins: Vec<Id> = newest.iter().flatten().map(|edge| edge.to).collect();
     let views = web.app.hydrate(&context.viewer, &pins, Strictness::Opened).await?;
     let mut tiles = Vec::with_capacity(sections.len());

@@ -90,7 +90,7 @@ async fn header(web: &Web, context: &Context, overview: &Overview) -> app::Resul
         None => false,
     };
     // Likes of pins on secret boards are in the count, so that it is for the person alone.
-    let like_count = if is_own { web.app.storage.count(Assoc::UserLikesPins, id.id()).await? } else { 0 };
+    let like_count = if is_own { web.app.count_of(Assoc::UserLikesPins, id.id()).await? } else { 0 };
     Ok(ProfileHeader {
         person: present::person(&overview.user),
         about: RichText::of(&user.about),
@@ -169,7 +169,7 @@ async fn boards_content(
 /// Makes the cards of boards on the profile of `owner`, with their sections and who works on them.
 async fn board_cards(web: &Web, context: &Context, owner: UserId, cards: &[app::BoardCard]) -> app::Result<Vec<BoardCard>> {
     let wanted: Vec<_> = cards.iter().map(|card| (Assoc::BoardHasSections, card.board.id)).collect();
-    let counts = web.app.storage.counts(&wanted).await?;
+    let counts = web.app.counts_of(&wanted).await?;
     let mut made = Vec::with_capacity(cards.len());
     for (card, section_count) in cards.iter().zip(counts) {
         let mut view = present::board_card(card, card.board.data.owner != owner);

@@ -3,51 +3,33 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use model::Id;
 
 use super::protocol::{Item, Reply, flags_of};
 use super::{Shared, untold};
-use crate::engine::Key;
+use crate::engine::{Key, Stale};
 use crate::error::Result;
 use crate::limits::FLOOR_MS;
 
-/// Ids that are invalidated at once.
+/// Keys that are invalidated at once.
 pub(super) const PART: usize = 256;
 /// Rounds in which somebody else may change an item between our look and our compare and swap; then it is replaced without one.
 const ROUNDS_MAX: usize = 4;
 /// Times that a node is asked: the second failure in a row puts it out.
 const TRIES_MAX: usize = 3;
 
-/// One key to be put out of date on a node.
-#[derive(Clone)]
-struct Order {
-    key: Key,
-    version: u64,
-}
-
 impl Shared {
-    pub(super) async fn invalidate(&self, ids: &[(Id, u64)]) -> Result<()> {
-        let orders: Vec<Order> = ids.iter().map(|(id, version)| Order { key: Key::Object(*id), version: *version }).collect();
-        self.everywhere(&orders).await
-    }
-
-    /// Deletes a value: its lease goes with it.
-    pub(super) async fn forget(&self, key: &Key) -> Result<()> {
-        self.everywhere(&[Order { key: key.clone(), version: 0 }]).await
-    }
-
-    /// Delivers orders to both places of their keys. What can't be reached is no longer believed.
-    async fn everywhere(&self, orders: &[Order]) -> Result<()> {
-        let mut groups: Vec<Vec<Order>> = vec![Vec::new(); self.nodes.len()];
-        for order in orders {
-            let (home, spare) = self.places(&order.key);
+    /// Puts keys out of date at both of their places. What can't be reached is no longer believed.
+    pub(super) async fn invalidate(&self, stale: &[Stale]) -> Result<()> {
+        let mut groups: Vec<Vec<Stale>> = vec![Vec::new(); self.nodes.len()];
+        for one in stale {
+            let (home, spare) = self.places(&one.key);
             for place in [Some(home), spare].into_iter().flatten() {
-                groups[place].push(order.clone());
+                groups[place].push(one.clone());
             }
         }
-        let deliver = |(place, orders): (usize, Vec<Order>)| async move {
+        let deliver = |(place, stale): (usize, Vec<Stale>)| async move {
             for _ in 0..TRIES_MAX {
-                if orders.is_empty() || self.deliver(place, orders.clone()).await {
+                if stale.is_empty() || self.deliver(place, stale.clone()).await {
                     return None;
                 }
                 if !self.nodes[place].is_in() {
@@ -74,31 +56,35 @@ impl Shared {
         if self.nodes.iter().any(super::Node::is_in) { Ok(()) } else { Err(untold()) }
     }
 
-    /// Brings orders to one node; `false` when it did not answer.
-    async fn deliver(&self, place: usize, mut orders: Vec<Order>) -> bool {
+    /// Tells one node; `false` when it did not answer.
+    async fn deliver(&self, place: usize, mut stale: Vec<Stale>) -> bool {
         for round in 0..ROUNDS_MAX {
             let is_last = round + 1 == ROUNDS_MAX;
-            let named: Vec<(String, Order)> = orders.into_iter().filter_map(|order| Some((self.name(place, &order.key)?, order))).collect();
-            let looks: String = named.iter().map(|(name, _)| format!("mg {name} f c v\r\n")).collect();
-            let Some((replies, _)) = self.call(place, looks.into_bytes(), named.len()).await else { return false };
-            let mut commands = String::new();
-            let mut sent: Vec<Order> = Vec::new();
-            for ((name, order), reply) in named.into_iter().zip(replies) {
-                if let Some(command) = replacing(&name, &order, &reply, is_last) {
-                    commands.push_str(&command);
-                    sent.push(order);
+            let named: Vec<(String, Stale)> = stale.into_iter().filter_map(|one| Some((self.name(place, &one.key)?, one))).collect();
+            let (objects, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, one)| matches!(one.key, Key::Object(_)));
+            // Lists and values have no versions to look at: they go, and their leases with them.
+            let mut commands: String = others.iter().map(|(name, _)| format!("md {name}\r\n")).collect();
+            let deleted = others.len();
+            let mut sent: Vec<Stale> = Vec::new();
+            if !objects.is_empty() {
+                let looks: String = objects.iter().map(|(name, _)| format!("mg {name} f c v\r\n")).collect();
+                let Some((replies, _)) = self.call(place, looks.into_bytes(), objects.len()).await else { return false };
+                for ((name, one), reply) in objects.into_iter().zip(replies) {
+                    if let Some(command) = replacing(&name, one.version, &reply, is_last) {
+                        commands.push_str(&command);
+                        sent.push(one);
+                    }
                 }
             }
-            if sent.is_empty() {
+            if commands.is_empty() {
                 return true;
             }
-            let count = sent.len() * 2;
+            let count = deleted + sent.len() * 2;
             let Some((replies, _)) = self.call(place, commands.into_bytes(), count).await else { return false };
             let is_lost = |replies: &[Reply]| matches!(replies.first(), Some(Reply::Conflict | Reply::Missing | Reply::Refused(_)));
-            let lost =
-                sent.into_iter().zip(replies.chunks(2)).filter(|(order, replies)| matches!(order.key, Key::Object(_)) && is_lost(replies));
-            orders = lost.map(|(order, _)| order).collect();
-            if orders.is_empty() {
+            let lost = sent.into_iter().zip(replies[deleted.min(replies.len())..].chunks(2)).filter(|(_, replies)| is_lost(replies));
+            stale = lost.map(|(one, _)| one).collect();
+            if stale.is_empty() {
                 return true;
             }
         }
@@ -107,12 +93,9 @@ impl Shared {
     }
 }
 
-/// Two commands that put one item out of date; none when it is new enough.
-fn replacing(name: &str, order: &Order, reply: &Reply, is_last: bool) -> Option<String> {
-    if matches!(order.key, Key::Value(_)) {
-        return Some(format!("md {name}\r\nmn\r\n"));
-    }
-    let flags = flags_of(order.version);
+/// Two commands that put one object out of date; none when it is new enough.
+fn replacing(name: &str, version: u64, reply: &Reply, is_last: bool) -> Option<String> {
+    let flags = flags_of(version);
     let seconds = FLOOR_MS / 1_000;
     let (condition, floor) = match reply {
         Reply::Item(Item { data, flags: held, .. }) if !data.is_empty() && *held >= flags => return None,

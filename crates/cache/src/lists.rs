@@ -1,0 +1,242 @@
+//! Lists of associations: how many edges one has, and the newest of them.
+//!
+//! ```text
+//! (assoc, from) ─▶ count · newest edges, as many as are ever shown first          whole: all of them
+//! ```
+//! A list has no version. It is right because whoever writes one of its edges invalidates it after the commit: that takes back the leases of
+//! loads that may have read it before, here (`turn`) and in the second level.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::{Assoc, Id, Timestamp};
+
+use crate::cache::Cache;
+use crate::engine::{Asked, Cell, Key, Lease, Looked, Refill};
+use crate::limits::{ALONE_MS, CELL_MS, CELL_STALE_MS, ENTRY_BYTES, NEAR_MS};
+use crate::metrics as names;
+use crate::objects::FOR_EVER;
+use crate::shared::{fill, look};
+use crate::shelf::Shelf;
+
+/// An association and the object that it leads from.
+pub type ListKey = (Assoc, Id);
+
+/// What is kept of the edges of one association from one object.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct List {
+    /// How many there are in all.
+    pub count: u64,
+    /// Ends and sequences, the highest sequence first.
+    pub newest: Vec<(Id, i64)>,
+}
+
+impl List {
+    /// Tells whether these are all edges.
+    pub fn is_whole(&self) -> bool {
+        self.newest.len() as u64 >= self.count
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(8 + 16 * self.newest.len());
+        bytes.extend_from_slice(&self.count.to_le_bytes());
+        for (to, sequence) in &self.newest {
+            bytes.extend_from_slice(&to.as_u64().to_le_bytes());
+            bytes.extend_from_slice(&sequence.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<List> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (count, edges) = words.split_first()?;
+        let (edges, odd) = edges.as_chunks::<2>();
+        if !rest.is_empty() || !odd.is_empty() {
+            return None;
+        }
+        let edge = |[to, sequence]: &[[u8; 8]; 2]| Some((Id::from_u64(u64::from_le_bytes(*to)).ok()?, i64::from_le_bytes(*sequence)));
+        Some(List { count: u64::from_le_bytes(*count), newest: edges.iter().map(edge).collect::<Option<_>>()? })
+    }
+}
+
+enum Known {
+    List {
+        list: Arc<List>,
+        until: Timestamp,
+    },
+    /// Invalidated at this turn: what loads bring that began before is not kept.
+    Forgotten {
+        turn: u64,
+    },
+}
+
+/// Lists in memory.
+pub(crate) struct Lists {
+    shelf: Shelf<ListKey, Known>,
+    /// Counts loads and invalidations, so that their order is known.
+    turn: AtomicU64,
+}
+
+impl Lists {
+    pub(crate) fn new(bytes_max: usize) -> Lists {
+        Lists { shelf: Shelf::new(bytes_max), turn: AtomicU64::new(0) }
+    }
+
+    fn get(&self, key: ListKey, now: impl FnOnce() -> Timestamp) -> Option<Arc<List>> {
+        self.shelf.get(&key, |known| match known {
+            Known::List { list, until } => (*until == FOR_EVER || now() < *until).then(|| list.clone()),
+            Known::Forgotten { .. } => None,
+        })?
+    }
+
+    /// Begins a load; `keep` shows the turn that this returns.
+    fn begin(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::AcqRel)
+    }
+
+    fn keep(&self, key: ListKey, list: Arc<List>, until: Timestamp, begun: u64) {
+        let weight = ENTRY_BYTES + size_of::<List>() + list.newest.len() * size_of::<(Id, i64)>();
+        self.shelf.update(&key, |old| match old {
+            Some(Known::Forgotten { turn }) if *turn >= begun => None,
+            _ => Some((Known::List { list, until }, weight)),
+        });
+    }
+
+    pub(crate) fn forget(&self, key: ListKey) {
+        let turn = self.turn.fetch_add(1, Ordering::AcqRel);
+        self.shelf.update(&key, |_| Some((Known::Forgotten { turn }, ENTRY_BYTES)));
+        // Marked as used, because it must outlive the loads that it stops.
+        self.shelf.get(&key, |_| ());
+    }
+
+    pub(crate) fn clear(&self) {
+        self.shelf.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shelf.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shelf.weight()
+    }
+}
+
+impl Cache {
+    /// Reads lists; same order and length as `keys`. `load` is called with those that are not in memory (each once) and answers in their
+    /// order; it is called once at most. While another caller loads one, this one waits for it instead.
+    pub async fn lists<E, F, Fut>(&self, keys: &[ListKey], load: F) -> Result<Vec<Arc<List>>, E>
+    where
+        F: FnOnce(Vec<ListKey>) -> Fut,
+        Fut: Future<Output = Result<Vec<List>, E>>,
+    {
+        let inner = &*self.inner;
+        let look = |key: &ListKey| inner.lists.get(*key, || inner.clock.now());
+        let found: Vec<Option<Arc<List>>> = keys.iter().map(look).collect();
+        let missing = found.iter().filter(|found| found.is_none()).count();
+        self.count(keys.len() - missing, missing);
+        let found = match missing {
+            0 => found,
+            _ => inner.list_flights.gather(keys, found, look, |wanted| self.load_lists(wanted, load)).await?,
+        };
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    async fn load_lists<E, F, Fut>(&self, wanted: Vec<ListKey>, load: F) -> Result<Vec<(ListKey, Arc<List>)>, E>
+    where
+        F: FnOnce(Vec<ListKey>) -> Fut,
+        Fut: Future<Output = Result<Vec<List>, E>>,
+    {
+        let inner = &*self.inner;
+        let generation = inner.generation.load(Ordering::Acquire);
+        let (turn, begun) = (inner.lists.begin(), inner.clock.now());
+        let mut believed = FOR_EVER;
+        let mut loaded: Vec<(ListKey, Arc<List>)> = Vec::with_capacity(wanted.len());
+        let mut leases: Vec<Option<Lease>> = Vec::new();
+        let mut left = wanted;
+        if let Some(engine) = &inner.engine {
+            believed = begun.plus(NEAR_MS);
+            let asked = left.iter().map(|(assoc, from)| Asked { key: Key::List(*assoc, *from), held: None, stale_ms: CELL_STALE_MS });
+            let looked = look(engine.as_ref(), asked.collect()).await;
+            let (mut away, mut missed) = (0, 0);
+            let mut open = Vec::new();
+            for (key, looked) in left.iter().zip(looked) {
+                let lease = match looked {
+                    Looked::Found(Cell { row: Some(row), .. }, None) => match List::decode(&row) {
+                        Some(list) => {
+                            loaded.push((*key, Arc::new(list)));
+                            continue;
+                        }
+                        None => {
+                            metrics::counter!(names::ENGINE_ERRORS_TOTAL).increment(1);
+                            None
+                        }
+                    },
+                    Looked::Found(_, lease) | Looked::Current(lease) => lease,
+                    Looked::Lease(lease) | Looked::Busy(lease) => Some(lease),
+                    Looked::Away => {
+                        away += 1;
+                        None
+                    }
+                };
+                missed += 1;
+                open.push(*key);
+                leases.push(lease);
+            }
+            metrics::counter!(names::ENGINE_HITS_TOTAL).increment(loaded.len() as u64);
+            metrics::counter!(names::ENGINE_MISSES_TOTAL).increment(missed - away);
+            metrics::counter!(names::ENGINE_AWAY_TOTAL).increment(away);
+            if away > 0 && away == missed {
+                believed = begun.plus(ALONE_MS);
+            }
+            left = open;
+        }
+        let mut refills = Vec::new();
+        if !left.is_empty() {
+            metrics::counter!(names::REFILLS_TOTAL).increment(left.len() as u64);
+            let answer = load(left.clone()).await;
+            let lists = answer.inspect_err(|_| metrics::counter!(names::REFILL_FAILURES_TOTAL).increment(1))?;
+            assert_eq!(lists.len(), left.len(), "a loader must answer every list that it was asked for, in order");
+            for (index, (key, list)) in left.into_iter().zip(lists).enumerate() {
+                if let Some(lease) = leases.get(index).copied().flatten() {
+                    let cell = Cell { version: 0, row: Some(list.encode()) };
+                    refills.push(Refill { key: Key::List(key.0, key.1), lease, cell, life_ms: CELL_MS });
+                }
+                loaded.push((key, Arc::new(list)));
+            }
+        }
+        if self.is_current(generation) {
+            for (key, list) in &loaded {
+                inner.lists.keep(*key, list.clone(), believed, turn);
+            }
+            // An `invalidate_all` that came between the two looks has cleared before this kept.
+            if !self.is_current(generation) {
+                inner.lists.clear();
+            }
+        }
+        if let Some(engine) = &inner.engine {
+            fill(engine.as_ref(), refills).await;
+        }
+        loaded.sort_unstable_by_key(|(key, _)| *key);
+        Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Shard, UserId};
+
+    #[test]
+    fn a_list_is_read_as_it_was_written_and_nothing_else_is_read() {
+        let edge = |n: u64| (UserId::new(Shard(3), n).id(), n as i64 - 5);
+        for list in [List::default(), List { count: 9, newest: vec![edge(2), edge(1)] }, List { count: 1, newest: vec![edge(7)] }] {
+            let bytes = list.encode();
+            assert_eq!(List::decode(&bytes).as_ref(), Some(&list));
+            assert_eq!(List::decode(&bytes[..bytes.len() - 1]), None);
+            assert_eq!(List::decode(&[&bytes[..], &[0; 8]].concat()), None, "half an edge");
+        }
+        assert_eq!(List::decode(&[]), None);
+        assert_eq!(List::decode(&[0; 24]), None, "no object has the id 0");
+    }
+}
