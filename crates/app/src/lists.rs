@@ -23,7 +23,13 @@ pub(crate) fn kept(assoc: Assoc) -> Option<usize> {
     use Assoc as A;
     match assoc {
         A::UserHasBoards | A::UserJoinsBoards | A::UserHasImages | A::UserLikesPins => Some(ASKED),
-        A::BoardHasPins | A::BoardOrdersPins | A::BoardHasSections | A::SectionHasPins | A::TopicHasPins | A::UserHasPins => Some(SHOWN),
+        A::BoardHasPins
+        | A::BoardOrdersPins
+        | A::BoardHasSections
+        | A::SectionHasPins
+        | A::TopicHasPins
+        | A::UserHasPins
+        | A::UserHasNotifications => Some(SHOWN),
         A::BoardHidesPins
         | A::CommentLikedByUsers
         | A::PinHasComments

@@ -115,7 +115,7 @@ impl App {
 
     async fn count_unread(&self, viewer: &Viewer) -> Result<usize> {
         let Some(user) = &viewer.user else { return Ok(0) };
-        let edges = self.storage.range(Assoc::UserHasNotifications, user.id, Range::first(UNREAD_SHOWN_MAX + 1)).await?;
+        let edges = self.page_of_edges(Assoc::UserHasNotifications, user.id, None, UNREAD_SHOWN_MAX + 1).await?;
         let unread = edges.iter().take_while(|edge| edge.sequence > user.data.notifications_read_at.0);
         let ids: Vec<Id> = unread.map(|edge| edge.to).collect();
         if ids.is_empty() {

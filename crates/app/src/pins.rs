@@ -117,7 +117,7 @@ impl App {
     pub async fn create_pin(&self, viewer: &Viewer, new: NewPin) -> Result<PinView> {
         let owner = viewer.require()?;
         let board = self.writable_place(viewer, new.place).await?;
-        if self.storage.count(Assoc::BoardHasPins, board.id).await? >= PINS_PER_BOARD_MAX {
+        if self.count_of(Assoc::BoardHasPins, board.id).await? >= PINS_PER_BOARD_MAX {
             return Err(Error::Conflict(format!("This board is full: it holds {PINS_PER_BOARD_MAX} pins. Use another board.")));
         }
         let text = new.text.checked()?;

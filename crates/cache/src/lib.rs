@@ -38,8 +38,7 @@ mod engine;
 
 pub use cache::{Cache, Stats};
 pub use engine::{
-    Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, Stale,
-    check_address,
+    Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, Stale, check_address,
 };
 pub use error::{Error, Result};
 pub use limits::CacheLimits;

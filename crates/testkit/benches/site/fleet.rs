@@ -1,13 +1,16 @@
 //! The servers of a fleet on one machine: MariaDB, Redis and three memcached nodes, each a process of its own, and the site's
 //! configuration for them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use testkit::{
     Site, mariadb,
     mariadb::{OPERATIONS, SITE},
-    memcached, redis, site,
+    memcached, procfs, redis, site,
 };
 
 const NODES: usize = 3;
@@ -36,6 +39,15 @@ impl Fleet {
             nodes: (0..NODES).map(|_| node()).collect::<anyhow::Result<Vec<_>>>()?,
             folder: tempfile::Builder::new().prefix("corkboard-fleet-").tempdir()?,
         })
+    }
+
+    /// Tells how much CPU each kind of server has used since its start.
+    pub fn cpu_times(&self) -> anyhow::Result<Vec<(&'static str, Duration)>> {
+        let of = |pids: Vec<Option<u32>>| -> anyhow::Result<Duration> {
+            pids.into_iter().flatten().map(|pid| Ok(procfs::cpu_time(&pid.to_string())?.own)).sum()
+        };
+        let nodes = self.nodes.iter().map(memcached::Server::pid).collect();
+        Ok(vec![("MariaDB", of(vec![self.database.pid()])?), ("Redis", of(vec![self.redis.pid()])?), ("memcached", of(nodes)?)])
     }
 
     /// Makes a site that lives on these servers, with tables and a map, and nothing in them.

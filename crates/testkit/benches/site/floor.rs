@@ -58,9 +58,13 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
     let mut mixes = Vec::new();
     let mut saturated: f64 = 0.0;
     let measured = best(rates, |rate| {
-        let before = Counts::read(&fleet)?;
+        let (before, spent) = (Counts::read(&fleet)?, fleet.cpu_times()?);
         let measured = run(runtime, ready.pid, &load_of(&ready.address, &ready.request, rate, seconds))?;
         let requests = measured.outcome.latencies.count().max(1) as f64;
+        let micros =
+            |(name, after, before): (&str, Duration, Duration)| format!("{name} {:.0} µs", (after - before).as_secs_f64() * 1e6 / requests);
+        let spent = fleet.cpu_times()?.into_iter().zip(spent).map(|((name, after), (_, before))| micros((name, after, before)));
+        eprintln!("            of CPU per request: {}", spent.collect::<Vec<_>>().join(", "));
         saturated = saturated.max(measured.outcome.requests_per_second());
         mixes.push((measured.is_held, Counts::read(&fleet)?.since(&before, requests)));
         Ok(measured)
@@ -74,6 +78,7 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
         sampler.join()
     });
     let samples = sampled.map_err(|_| anyhow::anyhow!("taking samples panicked"))??;
+    eprintln!("reads of MariaDB in the samples:\n{}", samples.shapes());
     drop(ready);
     let floor = measure_floor(&fleet, &mix, samples, seconds)?;
     for figure in figures(&measured, &mix, saturated, floor) {

@@ -5,6 +5,7 @@
 //! cargo bench -p testkit --bench site -- --rate 3000         one rate
 //! cargo bench -p testkit --bench site -- --seconds 30        how long each rate is held
 //! cargo bench -p testkit --bench site -- --fleet             on MariaDB, Redis and memcached (fleet.rs), beside a floor (floor.rs, mix.rs)
+//! cargo bench -p testkit --bench site -- --fleet --only home the same with one kind of request: home, profile or save
 //! cargo bench -p testkit --bench site -- --nodes             what storage and p99 do when cache nodes die (nodes.rs)
 //! cargo bench -p testkit --bench site -- --test              small: 24 made-up people, sanity asserted
 //!
@@ -25,7 +26,10 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -60,6 +64,9 @@ const ACHIEVED_PART: f64 = 0.98;
 const DATA_VARIABLE: &str = "CORKBOARD_DATA";
 const DATA_DEFAULT: &str = "../shared/data";
 const GRAPH: &str = "graph/socfb-Reed98.edges";
+/// Kinds of requests, for runs of one kind; its number from 1, or 0 for the mix.
+const KINDS: [&str; 3] = ["home", "profile", "save"];
+static ONLY: AtomicUsize = AtomicUsize::new(0);
 /// The seed of who asks for what: the same requests in every run.
 const SEED: u64 = 0x0C0F_FEE0;
 /// This program as the hello-world server.
@@ -91,6 +98,8 @@ fn main() -> anyhow::Result<()> {
         return nodes::bench(&runtime, &graph, number("--rate").unwrap_or(nodes::RATE));
     }
     let rates_or = |rates: &[f64]| number("--rate").map_or_else(|| rates.to_vec(), |rate| vec![rate]);
+    let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    ONLY.store(only.map_or(0, |only| KINDS.iter().position(|kind| kind == only).map_or(0, |at| at + 1)), Ordering::Relaxed);
     if has("--fleet") {
         return floor::bench(&runtime, &graph, &rates_or(&floor::RATES), seconds);
     }
@@ -299,7 +308,11 @@ fn requests(seeded: Seeded, address: &str) -> RequestMaker {
         let other = random.pick(&seeded.people);
         let head =
             |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncookie: session={}\r\n", person.session);
-        match random.below(10) {
+        let dice = match ONLY.load(Ordering::Relaxed) {
+            0 => random.below(10),
+            kind => [0, 6, 9][kind - 1],
+        };
+        match dice {
             0..6 => head("GET", "/") + "\r\n",
             6..9 => head("GET", &format!("/{}", percent_encoded(&other.username))) + "\r\n",
             _ => {

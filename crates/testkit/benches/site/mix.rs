@@ -14,6 +14,9 @@ use super::fleet::Fleet;
 
 /// How long Redis and MariaDB write down what they are asked. It slows them, so it is short and not while anything is measured.
 const SAMPLE_SECONDS: Duration = Duration::from_secs(2);
+/// Of a statement's shape, so much is looked at; and so many shapes are shown.
+const SHAPE_CHARS: usize = 130;
+const SHAPES_SHOWN: usize = 16;
 
 /// Counts since the servers' start, by what is counted.
 pub struct Counts(BTreeMap<String, f64>);
@@ -103,6 +106,25 @@ impl Samples {
         let selects = selects.filter(|statement| !statement.contains('?')).map(str::to_owned).collect();
         let keys = fleet.nodes.iter().map(|node| held_keys(&node.address())).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Samples { redis, sent_part, selects, keys })
+    }
+
+    /// What reads there were, by their shape, with how many of each stand in the samples.
+    pub fn shapes(&self) -> String {
+        let mut shapes: BTreeMap<String, usize> = BTreeMap::new();
+        for statement in &self.selects {
+            let mut shape = String::new();
+            for char in statement.chars().take(SHAPE_CHARS) {
+                if !char.is_ascii_digit() {
+                    shape.push(char);
+                } else if !shape.ends_with('N') {
+                    shape.push('N');
+                }
+            }
+            *shapes.entry(shape.replace("N,N", "N").replace("N, N", "N")).or_default() += 1;
+        }
+        let mut rows: Vec<(String, usize)> = shapes.into_iter().collect();
+        rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        rows.iter().take(SHAPES_SHOWN).map(|(shape, count)| format!("  {count:>6}  {shape}")).collect::<Vec<_>>().join("\n")
     }
 }
 

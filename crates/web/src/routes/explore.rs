@@ -95,8 +95,7 @@ async fn topic(State(web): State<Web>, context: Context, Path(tag): Path<String>
     if context.wants("cards") {
         return Ok(html(&cards));
     }
-    let pin_count =
-        web.app.count_of(model::Assoc::TopicHasPins, topic.id.id()).await.told(&web, &context)?;
+    let pin_count = web.app.count_of(model::Assoc::TopicHasPins, topic.id.id()).await.told(&web, &context)?;
     let view = Topic {
         page: frame(&web, &context, &format!("#{}", topic.tag), Nav::Explore).await,
         pin_count,
