@@ -66,6 +66,7 @@ contract!(
     edges::edges_are_looked_up_in_order,
     edges::counts_follow_random_changes,
     edges::concurrent_maps_of_one_edge_count_once,
+    edges::look_ups_at_the_same_time_get_their_own_answers,
     names::a_name_has_one_holder,
     names::of_concurrent_claims_one_wins,
     names::board_addresses_live_with_their_owner,

@@ -14,6 +14,7 @@ pub(crate) const REMOTE_LOST_TOTAL: &str = "storage_remote_lost_total";
 
 pub(crate) const GROUP_BATCHES: &str = "storage_group_batches";
 pub(crate) const GROUP_SECONDS: &str = "storage_group_seconds";
+pub(crate) const GATHERED_READS: &str = "storage_gathered_reads";
 pub(crate) const MAP_EPOCH: &str = "storage_map_epoch";
 pub(crate) const MAP_REFRESHES_TOTAL: &str = "storage_map_refreshes_total";
 pub(crate) const TURNED_AWAY_TOTAL: &str = "storage_turned_away_total";
@@ -31,6 +32,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(CLAIMS_SWEPT_TOTAL, "Unconfirmed claims of names that were freed because their owner does not exist."),
     Metric::histogram(GROUP_BATCHES, "Batches that shared one transaction on a MySQL server."),
     Metric::histogram(GROUP_SECONDS, "Time of one such transaction, attempts that met a deadlock included."),
+    Metric::histogram(GATHERED_READS, "Look-ups that waited for each other and went to the MySQL servers together."),
     Metric::gauge(MAP_EPOCH, "Epoch of the shard map that this process goes by; processes that differ for long can't see a server."),
     Metric::counter(MAP_REFRESHES_TOTAL, "Times that a newer shard map was looked for."),
     Metric::counter(

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
-use model::{Assoc, Id, Shard, UserId};
+use futures_util::future::{FutureExt, join_all};
+use model::{Assoc, BoardId, Id, NameKind, Section, SectionId, Shard, UserId};
 
-use super::{Place, SHARD, assert_clean, batch, board, pin, user};
-use crate::{Batch, Edge, Order, Range};
+use super::{Place, SHARD, a_section, assert_clean, batch, board, pin, user};
+use crate::{Batch, Edge, Order, Range, name_shard};
 
 const HAS: Assoc = Assoc::BoardHasPins;
 
@@ -168,4 +168,42 @@ pub(super) async fn concurrent_maps_of_one_edge_count_once(place: Place) {
     let results = join_all(maps).await;
     assert_eq!(results.into_iter().filter(|result| result.as_ref().expect("a write").changed == [true]).count(), 1);
     assert_eq!(storage.count(HAS, board(1)).await, Ok(1));
+}
+
+pub(super) async fn look_ups_at_the_same_time_get_their_own_answers(place: Place) {
+    let storage = place.open();
+    // On shards of both servers, of which every third thing is there.
+    let from = |n: u64| BoardId::new(Shard((n * 911 % 4096) as u16), n);
+    let (key, is_there) = (|n: u64| format!("ada{n}"), |n: u64| n % 3 == 0);
+    for n in (0..60).filter(|n| is_there(*n)) {
+        let shard = from(n).shard();
+        let section = SectionId::new(shard, n);
+        let write = batch(shard, |b| b.create(section, &a_section("Lace")).map(HAS, from(n), pin(n), n as i64));
+        storage.write(write).await.expect("a write");
+        let name = batch(name_shard(NameKind::Username, &key(n)), |b| b.claim(NameKind::Username, key(n), user(n)));
+        storage.write(name).await.expect("a claim");
+    }
+    let looks = (0..60).map(|n| {
+        let (storage, there) = (&storage, is_there(n));
+        async move {
+            let (board, name) = (from(n), format!("ada{n}"));
+            let (tos, wanted) = ([pin(n + 1).into(), pin(n).into()], [(HAS, board.into()), (HAS, from(n + 100).into())]);
+            let (section, edges, counts, name) = tokio::join!(
+                storage.get::<Section>(SectionId::new(board.shard(), n)),
+                storage.edges(HAS, board, &tos),
+                storage.counts(&wanted),
+                storage.name(NameKind::Username, &name),
+            );
+            assert_eq!(section.expect("a read").is_some(), there, "section {n}");
+            assert_eq!(edges, Ok(vec![None, there.then_some(n as i64)]), "edges of {n}");
+            assert_eq!(counts, Ok(vec![u64::from(there), 0]), "counts of {n}");
+            assert_eq!(name.expect("a read").map(|name| name.id), there.then(|| user(n).into()), "name {n}");
+        }
+    });
+    join_all(looks).await;
+    // Whoever goes away while others wait takes nothing of theirs along.
+    let gone: Vec<_> = (0..30).map(|n| storage.counts(&[(HAS, from(n).into())]).now_or_never()).collect();
+    drop(gone);
+    let counts = join_all((0..60).map(|n| storage.count(HAS, from(n)))).await;
+    assert!(counts.iter().zip(0..).all(|(count, n)| *count == Ok(u64::from(is_there(n)))), "{counts:?}");
 }

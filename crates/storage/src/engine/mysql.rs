@@ -8,7 +8,7 @@
 //! ```
 //!
 //! cluster.rs maps and where writes go, node.rs one server, keeper.rs what looks after it, lane.rs group commits, queue.rs what goes together, overlay.rs the pure
-//! decision, ahead.rs reading ahead, ask.rs where is read, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
+//! decision, ahead.rs reading ahead, ask.rs where is read, gather.rs look-ups that go together, read.rs statements that read, shape.rs tables and changes of rows, schema.rs the tables, check.rs the
 //! look at everything, inspect.rs what verification lists and mends, samples.rs how large servers are, follow.rs what a process does whose site
 //! comes from an embedded store.
 //!
@@ -23,6 +23,7 @@ mod ask;
 mod check;
 mod cluster;
 mod follow;
+mod gather;
 mod inspect;
 mod keeper;
 mod lane;
@@ -63,6 +64,7 @@ pub use operations::{
 };
 
 use cluster::Cluster;
+use gather::{Found, Gather, Item};
 use lane::{Done, Work};
 use node::Process;
 
@@ -70,6 +72,8 @@ use node::Process;
 const POSITION_BITS: u32 = 48;
 /// Lists of one call that one round trip asks for.
 const RANGES_PER_TRIP: usize = 200;
+/// Things of one call that are looked up together with others'.
+const GATHERED_MAX: usize = 64;
 /// Counting every table may take this part of the time (1/100).
 const COUNTING_SHARE: u32 = 100;
 /// Rows that one statement of housekeeping deletes.
@@ -79,6 +83,8 @@ pub struct MysqlEngine {
     cluster: Arc<Cluster>,
     freshness: Freshness,
     counted: Arc<Mutex<Option<Counted>>>,
+    /// `None` where reads may be stale: those go to replicas, each as fresh as its own caller wants it.
+    gather: Option<Arc<Gather>>,
 }
 
 struct Counted {
@@ -128,7 +134,8 @@ impl MysqlEngine {
             others: watch::Sender::new(0),
         };
         let cluster = Cluster::start(map, process, file.map(Path::to_owned))?;
-        Ok(MysqlEngine { cluster, freshness: Freshness::default(), counted: Arc::default() })
+        let engine = |gather| MysqlEngine { cluster: cluster.clone(), freshness: Freshness::default(), counted: Arc::default(), gather };
+        Ok(engine(Some(Gather::new(engine(None)))))
     }
 
     /// Returns the shard map that it goes by now.
@@ -153,22 +160,13 @@ impl MysqlEngine {
         *self.counted.lock() = Some(Counted { tables: tables.clone(), at: Instant::now(), took: started.elapsed() });
         Ok(tables)
     }
-}
 
-fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Result<Vec<T>> {
-    rows.iter().map(decode).collect()
-}
-
-#[async_trait]
-impl Engine for MysqlEngine {
-    async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
-        match self.cluster.write(shard, Work::Reserve { shard, kind, count }).await? {
-            Done::Reserved(first) => Ok(first),
-            Done::Written(_) => Err(Error::Corrupt("A reservation was answered as a write.".to_owned())),
-        }
+    /// Who asks for few things asks together with others; many are worth a round trip of their own.
+    fn gathers(&self, things: usize) -> Option<&Arc<Gather>> {
+        self.gather.as_ref().filter(|_| things <= GATHERED_MAX)
     }
 
-    async fn get(&self, ids: &[Id]) -> Result<Vec<Option<Row>>> {
+    async fn get_now(&self, ids: &[Id]) -> Result<Vec<Option<Row>>> {
         if let [id] = ids
             && self.freshness.at_most_stale_ms == 0
             && id.shard().0 < SHARD_COUNT
@@ -187,6 +185,57 @@ impl Engine for MysqlEngine {
         })
         .await?;
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn edges_now(&self, assoc: Assoc, from: Id, tos: &[Id]) -> Result<Vec<Option<i64>>> {
+        if from.shard().0 >= SHARD_COUNT {
+            return Ok(vec![None; tos.len()]);
+        }
+        let found = self.read(from.shard(), read::edges_sql(assoc, from, tos), |rows| decode_all(rows, read::decode_edge)).await?;
+        let found: HashMap<Id, i64> = found.into_iter().map(|edge| (edge.to, edge.sequence)).collect();
+        Ok(tos.iter().map(|to| found.get(to).copied()).collect())
+    }
+
+    async fn counts_now(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>> {
+        let shards: Vec<Shard> = wanted.iter().map(|(_, from)| from.shard()).collect();
+        let mut found: HashMap<(Assoc, Id), u64> = HashMap::new();
+        let statements = |places: &[usize]| vec![read::counts_sql(&places.iter().map(|place| wanted[*place]).collect::<Vec<_>>())];
+        self.read_spread(&shards, statements, |_, sets| {
+            for row in sets.iter().flatten() {
+                found.insert((ahead::assoc_of(row.text(1)?)?, read::decode_id(row.i64(0)?)?), row.u64(2)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(wanted.iter().map(|key| found.get(key).copied().unwrap_or(0)).collect())
+    }
+
+    async fn name_now(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>> {
+        if shard.0 >= SHARD_COUNT {
+            return Ok(None);
+        }
+        self.read(shard, read::name_sql(shard, kind, key), |rows| rows.first().map(read::decode_name).transpose()).await
+    }
+}
+
+fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Result<Vec<T>> {
+    rows.iter().map(decode).collect()
+}
+
+#[async_trait]
+impl Engine for MysqlEngine {
+    async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
+        match self.cluster.write(shard, Work::Reserve { shard, kind, count }).await? {
+            Done::Reserved(first) => Ok(first),
+            Done::Written(_) => Err(Error::Corrupt("A reservation was answered as a write.".to_owned())),
+        }
+    }
+
+    async fn get(&self, ids: &[Id]) -> Result<Vec<Option<Row>>> {
+        let Some(gather) = self.gathers(ids.len()) else { return self.get_now(ids).await };
+        let alone = async { Ok(self.get_now(ids).await?.into_iter().map(Found::Row).collect()) };
+        let found = gather.look_up(ids.iter().map(|id| Item::Row(*id)).collect(), alone).await?;
+        Ok(found.into_iter().map(|found| if let Found::Row(row) = found { row } else { None }).collect())
     }
 
     async fn write(&self, batch: Prepared) -> Result<Written> {
@@ -214,33 +263,24 @@ impl Engine for MysqlEngine {
     }
 
     async fn edges(&self, assoc: Assoc, from: Id, tos: &[Id]) -> Result<Vec<Option<i64>>> {
-        if from.shard().0 >= SHARD_COUNT {
-            return Ok(vec![None; tos.len()]);
-        }
-        let found = self.read(from.shard(), read::edges_sql(assoc, from, tos), |rows| decode_all(rows, read::decode_edge)).await?;
-        let found: HashMap<Id, i64> = found.into_iter().map(|edge| (edge.to, edge.sequence)).collect();
-        Ok(tos.iter().map(|to| found.get(to).copied()).collect())
+        let Some(gather) = self.gathers(tos.len()) else { return self.edges_now(assoc, from, tos).await };
+        let alone = async { Ok(self.edges_now(assoc, from, tos).await?.into_iter().map(Found::Edge).collect()) };
+        let found = gather.look_up(tos.iter().map(|to| Item::Edge(assoc, from, *to)).collect(), alone).await?;
+        Ok(found.into_iter().map(|found| if let Found::Edge(sequence) = found { sequence } else { None }).collect())
     }
 
     async fn counts(&self, wanted: &[(Assoc, Id)]) -> Result<Vec<u64>> {
-        let shards: Vec<Shard> = wanted.iter().map(|(_, from)| from.shard()).collect();
-        let mut found: HashMap<(Assoc, Id), u64> = HashMap::new();
-        let statements = |places: &[usize]| vec![read::counts_sql(&places.iter().map(|place| wanted[*place]).collect::<Vec<_>>())];
-        self.read_spread(&shards, statements, |_, sets| {
-            for row in sets.iter().flatten() {
-                found.insert((ahead::assoc_of(row.text(1)?)?, read::decode_id(row.i64(0)?)?), row.u64(2)?);
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(wanted.iter().map(|key| found.get(key).copied().unwrap_or(0)).collect())
+        let Some(gather) = self.gathers(wanted.len()) else { return self.counts_now(wanted).await };
+        let alone = async { Ok(self.counts_now(wanted).await?.into_iter().map(Found::Count).collect()) };
+        let found = gather.look_up(wanted.iter().map(|(assoc, from)| Item::Count(*assoc, *from)).collect(), alone).await?;
+        Ok(found.into_iter().map(|found| if let Found::Count(count) = found { count } else { 0 }).collect())
     }
 
     async fn name(&self, shard: Shard, kind: NameKind, key: &str) -> Result<Option<Name>> {
-        if shard.0 >= SHARD_COUNT {
-            return Ok(None);
-        }
-        self.read(shard, read::name_sql(shard, kind, key), |rows| rows.first().map(read::decode_name).transpose()).await
+        let Some(gather) = self.gathers(1) else { return self.name_now(shard, kind, key).await };
+        let alone = async { Ok(vec![Found::Name(self.name_now(shard, kind, key).await?)]) };
+        let found = gather.look_up(vec![Item::Name(shard, kind, key.to_owned())], alone).await?.pop();
+        Ok(if let Some(Found::Name(name)) = found { name } else { None })
     }
 
     async fn names_of(&self, owner: Id, kind: NameKind, limit: usize) -> Result<Vec<(String, Id)>> {
@@ -315,7 +355,9 @@ impl Engine for MysqlEngine {
 
     fn view(&self, freshness: &Freshness) -> Option<Arc<dyn Engine>> {
         let (cluster, counted) = (self.cluster.clone(), self.counted.clone());
-        Some(Arc::new(MysqlEngine { cluster, freshness: freshness.clone(), counted }))
+        let is_exact = freshness.at_most_stale_ms == 0;
+        let gather = self.gather.clone().filter(|_| is_exact);
+        Some(Arc::new(MysqlEngine { cluster, freshness: freshness.clone(), counted, gather }))
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
