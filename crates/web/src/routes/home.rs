@@ -110,22 +110,15 @@ pub async fn person_cards(
     people: &[std::sync::Arc<model::Stored<model::User>>],
 ) -> app::Result<Vec<PersonCard>> {
     let mut cards = Vec::with_capacity(people.len());
-    for user in people {
-        let id = present::user_id(user);
-        let found = async {
-            let profile = web.app.profile(&context.viewer, id).await?;
-            Ok((profile, web.app.pins_of(&context.viewer, id, &PageRequest::first(3)).await?))
-        };
-        let (profile, recent) = match found.await {
-            Ok(found) => found,
-            // Gone since the list was made, or blocks the viewer, at any moment of this.
-            Err(app::Error::NotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
+    // Without those who are gone since the list was made, or block the viewer.
+    for seen in web.app.seen_among(&context.viewer, people).await? {
+        let (id, user) = (seen.id(), seen.user.clone());
+        let recent = web.app.pins_of(&context.viewer, &seen, &PageRequest::first(3)).await?;
+        let profile = web.app.profile_of(&context.viewer, seen).await?;
         let follow = (context.viewer.user.is_some() && !context.viewer.is(id))
-            .then(|| Pressed::follow("user", id, &user.data.name, profile.followed));
+            .then(|| Pressed::follow("user", id, &user.data.name, profile.seen.standing.follows));
         cards.push(PersonCard {
-            person: present::person(user),
+            person: present::person(&user),
             about: user.data.about.clone(),
             follower_count: profile.follower_count,
             pin_count: profile.pin_count,
@@ -139,16 +132,15 @@ pub async fn person_cards(
 
 /// Makes the tiles of topics, each with the newest picture of it.
 pub async fn topic_tiles(web: &Web, context: &Context, topics: Vec<(String, u64)>) -> app::Result<Vec<TopicTile>> {
+    let tags: Vec<&str> = topics.iter().map(|(tag, _)| tag.as_str()).collect();
+    let found = web.app.topics_tagged(&context.viewer, &tags).await?;
+    let ids: Vec<_> = found.iter().flatten().map(|topic| topic.id).collect();
+    let mut newest = web.app.newest_of_topics(&context.viewer, &ids).await?.into_iter();
     let mut tiles = Vec::with_capacity(topics.len());
-    for (tag, pin_count) in topics {
-        let topic = match web.app.topic(&context.viewer, &tag).await {
-            Ok(topic) => topic,
-            // The index knows tags a moment before their topics are made.
-            Err(app::Error::NotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        let newest = web.app.topic_pins(&context.viewer, topic.id, &PageRequest::first(1)).await?;
-        let picture = newest.items.first().map(|view| present::picture(&view.pin.data, &view.board.data.name));
+    for ((tag, pin_count), topic) in topics.into_iter().zip(found) {
+        let Some(topic) = topic else { continue };
+        let newest = newest.next().flatten();
+        let picture = newest.map(|view| present::picture(&view.pin.data, &view.board.data.name));
         let follow = context.viewer.user.is_some().then(|| Pressed::follow("topic", topic.id, &format!("the topic {tag}"), topic.followed));
         tiles.push(TopicTile { tag, pin_count, picture, follow });
     }

@@ -27,6 +27,7 @@ use super::command::{Answer, Batch, Command};
 use super::keys::{self, BUCKET_COUNT, Bucket, Key};
 use super::node::{Lane, Link, Node, Sent};
 use crate::error::{Error, Result};
+use crate::metrics as names;
 
 /// Redirections that one batch follows, with a pause after the first few.
 const REDIRECTIONS_MAX: usize = 8;
@@ -47,6 +48,7 @@ pub(super) struct Client {
     mapping: tokio::sync::Mutex<()>,
     /// Per bucket the link over which its marker was last seen to be right, and the era that it said.
     seen: [AtomicU64; BUCKET_COUNT],
+    rounds: AtomicU64,
 }
 
 /// What a batch may have done when it fails.
@@ -66,7 +68,14 @@ impl Client {
             mapped_at: Mutex::default(),
             mapping: tokio::sync::Mutex::default(),
             seen: [const { AtomicU64::new(0) }; BUCKET_COUNT],
+            rounds: AtomicU64::new(0),
         }
+    }
+
+    /// Counts the rounds so far.
+    #[cfg(test)]
+    pub(super) fn round_count(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// Reads what must be whole.
@@ -91,6 +100,22 @@ impl Client {
             (true, _) => answers.split_at(count),
             (false, _) => answers.split_first().map_or((&[], &[]), |(values, rest)| (values.list(), rest)),
         }
+    }
+
+    /// Sorts the places of keys into groups of at most `max` that one script can take: on one server keys of all buckets lie together,
+    /// in a cluster those of one bucket.
+    pub(super) fn together(&self, keys: &[Key], max: usize) -> Vec<Vec<usize>> {
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        places.sort_by_key(|place| keys[*place].bucket);
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for place in places {
+            let is_near = |first: usize| !self.address.is_cluster || keys[first].bucket == keys[place].bucket;
+            match groups.last_mut().filter(|group| group.len() < max && is_near(group[0])) {
+                Some(group) => group.push(place),
+                None => groups.push(vec![place]),
+            }
+        }
+        groups
     }
 
     /// Reads for writing: what is missing is made good by whoever rebuilds.
@@ -123,6 +148,9 @@ impl Client {
                 Err(error) => return Err(failure(effect, has_written, error)),
             };
             asked.clear();
+            self.rounds.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!(names::REDIS_ROUNDS_TOTAL).increment(1);
+            metrics::counter!(names::REDIS_COMMANDS_TOTAL).increment(waiting.len() as u64);
             let sent = groups.into_iter().map(|((_, asking), (node, places))| {
                 let batch = &batch;
                 async move {
