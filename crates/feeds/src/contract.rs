@@ -5,6 +5,7 @@ mod fan_out;
 mod faults;
 pub(crate) mod live;
 pub(crate) mod service;
+mod standing;
 mod whole;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use fan_out::{
     a_fan_out_goes_on_after_the_world_has_changed, a_large_fan_out_reaches_everybody_once, a_rest_counts_for_what_the_pin_is_by_then,
     a_rest_of_a_pin_that_is_not_known_drops_the_feeds, each_source_of_a_pin_leaves_its_own_rest,
 };
+use standing::one_question_tells_all_that_stands_between_people;
 
 use crate::{Away, BoardFacts, Feeds, HomePage, Limits, PinFacts, Position, PublicFeed, Reason, Target, TargetKind};
 
@@ -65,6 +67,7 @@ contract!(
     follows_are_listed_newest_first_in_pages,
     what_is_kept_away_is_listed_in_pages,
     suggestions_are_shared_follows,
+    one_question_tells_all_that_stands_between_people,
     a_forgotten_person_leaves_nothing,
     idle_feeds_are_dropped_and_unheld_pins_forgotten,
     what_was_shown_is_kept_until_the_person_is_long_away,

@@ -16,8 +16,8 @@ use model::{BoardId, Id, PinId, Timestamp, UserId};
 
 use crate::error::Result;
 use crate::facts::{
-    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target,
-    TargetKind,
+    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Standing, Stats,
+    Target, TargetKind,
 };
 
 pub use faulty::{Fault, Faulty};
@@ -103,8 +103,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Tells of each target whether the user follows it; same order and length.
     async fn follows(&self, user: UserId, targets: Vec<Target>) -> Result<Vec<bool>>;
 
-    /// Tells what stands between the user and each other; same order and length.
+    /// Tells what keeps the user and each other apart; same order and length.
     async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>>;
+
+    /// Tells all that stands between the user and each other; same order and length. Costs little more than `relations`: the user's
+    /// own ends of the edges say all of it.
+    async fn standings(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Standing>>;
 
     /// Counts exactly; same order and length. Who is not known counts zero.
     async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>>;

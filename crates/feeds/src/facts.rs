@@ -171,13 +171,37 @@ pub enum Away {
     Mutes,
 }
 
-/// What stands between two people.
+/// What keeps two people apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Relation {
-    /// One of them blocked the other, whichever.
-    pub blocked: bool,
+    /// The first blocked the second.
+    pub blocks: bool,
+    /// The second blocked the first.
+    pub blocked_by: bool,
     /// The first muted the second.
     pub muted: bool,
+}
+
+impl Relation {
+    /// Tells whether one of them blocked the other, whichever.
+    pub fn is_blocked(self) -> bool {
+        self.blocks || self.blocked_by
+    }
+
+    /// Tells whether the first wants to see nothing of the second: blocked either way, or muted.
+    pub fn is_hidden(self) -> bool {
+        self.is_blocked() || self.muted
+    }
+}
+
+/// All that stands between two people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    pub relation: Relation,
+    /// The first follows the second.
+    pub follows: bool,
+    /// The second follows the first.
+    pub followed_by: bool,
 }
 
 /// How much is in memory.

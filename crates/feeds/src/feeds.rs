@@ -10,8 +10,8 @@ use runtime::SharedClock;
 use crate::engine::{Change, Engine, Kept, MemoryEngine, RedisEngine, RemoteEngine};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target,
-    TargetKind,
+    Away, BoardFacts, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Standing, Stats,
+    Target, TargetKind,
 };
 use crate::limits::{
     BATCH_ITEMS_MAX, CALL_MS_MAX, CHANGES_PER_CALL_MAX, DELIVERIES_PER_CALL_MAX, Limits, PAGE_ENTRIES_MAX, SHOWN_BYTES_MAX,
@@ -178,17 +178,24 @@ impl Feeds {
 
     /// Tells of each other whether one of the two blocked the other; same order and length.
     pub async fn blocked_among(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
-        Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked).collect())
+        Ok(self.relations(user, others).await?.into_iter().map(Relation::is_blocked).collect())
     }
 
     /// Tells of each other whether the user wants to see nothing of them: blocked either way, or muted. Same order and length.
     pub async fn hidden(&self, user: UserId, others: &[UserId]) -> Result<Vec<bool>> {
-        Ok(self.relations(user, others).await?.into_iter().map(|relation| relation.blocked || relation.muted).collect())
+        Ok(self.relations(user, others).await?.into_iter().map(Relation::is_hidden).collect())
     }
 
-    pub(crate) async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
+    /// Tells what keeps the user and each other apart; same order and length.
+    pub async fn relations(&self, user: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
         check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
         self.call("relations", self.engine.relations(user, others.to_vec())).await
+    }
+
+    /// Tells all that stands between the user and each other; same order and length.
+    pub async fn standings(&self, user: UserId, others: &[UserId]) -> Result<Vec<Standing>> {
+        check_batch("people", others.len(), BATCH_ITEMS_MAX)?;
+        self.call("standings", self.engine.standings(user, others.to_vec())).await
     }
 
     /// Counts followers and follows of one person, exactly.

@@ -43,7 +43,7 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use facts::{
     Away, BoardFacts, Counts, Cursor, EdgePage, Entry, HomePage, Linked, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Reason,
-    Relation, Rest, Stats, Target, TargetKind,
+    Relation, Rest, Standing, Stats, Target, TargetKind,
 };
 pub use feeds::Feeds;
 pub use grpc::Identity;

@@ -17,7 +17,7 @@ use crate::contract::live::Servers;
 use crate::contract::service::Service;
 use crate::engine::MemoryEngine;
 use crate::limits::BUILD_MS_MAX;
-use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Rest, Target, TargetKind};
+use crate::{BoardFacts, Change, Entry, Feeds, Kept, Limits, PinFacts, Position, PublicFeed, Rest, Standing, Target, TargetKind};
 use place::Place;
 use step::{Step, step};
 use truth::Truth;
@@ -434,6 +434,11 @@ impl World {
                 assert_eq!(self.feeds.blocked(one, other).await, Ok(is_blocked));
                 assert_eq!(self.feeds.muted(one, other).await, Ok(self.truth.mutes.contains(&(one, other))));
             }
+            let others: Vec<UserId> = (0..USERS).map(user).collect();
+            let standings: Vec<Standing> = others.iter().map(|other| self.truth.standing(one, *other)).collect();
+            let relations = standings.iter().map(|standing| standing.relation).collect();
+            assert_eq!(self.feeds.relations(one, &others).await, Ok(relations), "what keeps others from {one:?}");
+            assert_eq!(self.feeds.standings(one, &others).await, Ok(standings), "what stands between others and {one:?}");
         }
     }
 }

@@ -41,7 +41,8 @@ use runtime::SharedClock;
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Standing, Stats, Target,
+    TargetKind,
 };
 use crate::limits::{Limits, SWEEP_PINS_MIN};
 use crate::metrics as names;
@@ -239,6 +240,10 @@ impl Engine for MemoryEngine {
 
     async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>> {
         Ok(self.memory.relations(user, &others))
+    }
+
+    async fn standings(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Standing>> {
+        Ok(self.memory.standings(user, &others))
     }
 
     async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>> {

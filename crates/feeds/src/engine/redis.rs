@@ -48,7 +48,8 @@ use runtime::SharedClock;
 use super::{Change, Engine, Kept};
 use crate::error::Result;
 use crate::facts::{
-    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Standing, Stats, Target,
+    TargetKind,
 };
 use crate::limits::{LIST_SLACK, Limits};
 use address::Address;
@@ -154,6 +155,10 @@ impl Engine for RedisEngine {
 
     async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>> {
         self.relations_of(user, &others).await
+    }
+
+    async fn standings(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Standing>> {
+        self.standings_of(user, &others).await
     }
 
     async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>> {

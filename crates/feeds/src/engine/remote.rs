@@ -32,7 +32,8 @@ use tonic::transport::Channel;
 use super::{Change, Engine, Kept};
 use crate::error::{Error, Result};
 use crate::facts::{
-    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Stats, Target, TargetKind,
+    Away, Counts, Cursor, EdgePage, HomePage, PinFacts, Position, PublicFeed, PublicPage, Relation, Rest, Standing, Stats, Target,
+    TargetKind,
 };
 use crate::metrics as names;
 use crate::wire::proto::ask::public::Feed;
@@ -229,6 +230,11 @@ impl Engine for RemoteEngine {
     async fn relations(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Relation>> {
         let relations = ask::Relations { user: user.as_u64(), others: numbers(&others, UserId::as_u64) };
         read::relations(self.ask(What::Relations(relations)).await?, others.len())
+    }
+
+    async fn standings(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<Standing>> {
+        let standings = ask::Standings { user: user.as_u64(), others: numbers(&others, UserId::as_u64) };
+        read::standings(self.ask(What::Standings(standings)).await?, others.len())
     }
 
     async fn counts(&self, users: Vec<UserId>) -> Result<Vec<Counts>> {

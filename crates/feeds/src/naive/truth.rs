@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{BoardId, PinId, Timestamp, UserId};
 
 use super::{LIMITS, Subject, USERS, user};
-use crate::{BoardFacts, Entry, PinFacts, Position, PublicFeed, Reason, Target};
+use crate::{BoardFacts, Entry, PinFacts, Position, PublicFeed, Reason, Relation, Standing, Target};
 
 /// What storage says.
 #[derive(Clone, Default)]
@@ -21,6 +21,18 @@ pub(super) struct Truth {
 impl Truth {
     pub(super) fn hides(&self, viewer: UserId, other: UserId) -> bool {
         self.blocks.contains(&(viewer, other)) || self.blocks.contains(&(other, viewer)) || self.mutes.contains(&(viewer, other))
+    }
+
+    pub(super) fn standing(&self, one: UserId, other: UserId) -> Standing {
+        Standing {
+            relation: Relation {
+                blocks: self.blocks.contains(&(one, other)),
+                blocked_by: self.blocks.contains(&(other, one)),
+                muted: self.mutes.contains(&(one, other)),
+            },
+            follows: self.follows.contains_key(&(one, Target::User(other))),
+            followed_by: self.follows.contains_key(&(other, Target::User(one))),
+        }
     }
 
     pub(super) fn reason(&self, viewer: UserId, pin: &PinFacts) -> Option<Reason> {

@@ -6,12 +6,13 @@ use super::proto::{self, answer::What};
 use super::{board, cursor, cursor_to, id, pin, position, position_to, rest, rest_to, target, user};
 use crate::engine::Kept;
 use crate::error::{Error, Result};
-use crate::facts::{Counts, EdgePage, Entry, HomePage, Linked, PublicEntry, PublicPage, Reason, Relation, Rest, Stats, Target};
+use crate::facts::{Counts, EdgePage, Entry, HomePage, Linked, PublicEntry, PublicPage, Reason, Relation, Rest, Standing, Stats, Target};
 
 /// Values into answers.
 pub(crate) mod answered {
     use super::{
-        Counts, EdgePage, HomePage, Id, Kept, PublicPage, Relation, Rest, Stats, UserId, What, cursor_to, position_to, proto, rest_to,
+        Counts, EdgePage, HomePage, Id, Kept, PublicPage, Relation, Rest, Standing, Stats, UserId, What, cursor_to, position_to, proto,
+        rest_to,
     };
 
     pub(crate) fn done() -> What {
@@ -47,8 +48,13 @@ pub(crate) mod answered {
     }
 
     pub(crate) fn relations(relations: Vec<Relation>) -> What {
-        let (blocked, muted) = relations.into_iter().map(|relation| (relation.blocked, relation.muted)).unzip();
-        What::Relations(proto::RelationList { blocked, muted })
+        What::Relations(super::relations_to(relations.into_iter()))
+    }
+
+    pub(crate) fn standings(standings: Vec<Standing>) -> What {
+        let relations = super::relations_to(standings.iter().map(|standing| standing.relation));
+        let (follows, followed_by) = standings.into_iter().map(|standing| (standing.follows, standing.followed_by)).unzip();
+        What::Standings(proto::StandingList { relations: Some(relations), follows, followed_by })
     }
 
     pub(crate) fn counts(counts: Vec<Counts>) -> What {
@@ -99,8 +105,8 @@ pub(crate) mod answered {
 /// Answers into values. `wanted` is how many things were asked about.
 pub(crate) mod read {
     use super::{
-        Counts, EdgePage, Entry, HomePage, Id, Kept, Linked, PublicEntry, PublicPage, Relation, Rest, Result, Stats, Timestamp, UserId,
-        What, board, cursor, id, odd, pin, position, proto, rest, target, user,
+        Counts, EdgePage, Entry, HomePage, Id, Kept, Linked, PublicEntry, PublicPage, Relation, Rest, Result, Standing, Stats, Timestamp,
+        UserId, What, board, cursor, id, odd, pin, position, proto, rest, target, user,
     };
 
     pub(crate) fn done(what: What) -> Result<()> {
@@ -143,11 +149,20 @@ pub(crate) mod read {
 
     pub(crate) fn relations(what: What, wanted: usize) -> Result<Vec<Relation>> {
         match what {
-            What::Relations(list) if list.blocked.len() == wanted && list.muted.len() == wanted => {
-                let pairs = list.blocked.into_iter().zip(list.muted);
-                Ok(pairs.map(|(blocked, muted)| Relation { blocked, muted }).collect())
-            }
+            What::Relations(list) => super::relations(list, wanted),
             _ => odd("one relation for each"),
+        }
+    }
+
+    pub(crate) fn standings(what: What, wanted: usize) -> Result<Vec<Standing>> {
+        match what {
+            What::Standings(list) if list.follows.len() == wanted && list.followed_by.len() == wanted => {
+                let relations = super::relations(list.relations.unwrap_or_default(), wanted)?;
+                let follows = list.follows.into_iter().zip(list.followed_by);
+                let standings = relations.into_iter().zip(follows);
+                Ok(standings.map(|(relation, (follows, followed_by))| Standing { relation, follows, followed_by }).collect())
+            }
+            _ => odd("one standing for each"),
         }
     }
 
@@ -215,6 +230,26 @@ fn odd<T>(wanted: &str) -> Result<T> {
     Err(Error::Unknown(format!("the service did not answer with {wanted}")))
 }
 
+fn relations_to(relations: impl Iterator<Item = Relation>) -> proto::RelationList {
+    let mut list = proto::RelationList::default();
+    for relation in relations {
+        list.blocked.push(relation.is_blocked());
+        list.muted.push(relation.muted);
+        list.blocks.push(relation.blocks);
+        list.blocked_by.push(relation.blocked_by);
+    }
+    list
+}
+
+fn relations(list: proto::RelationList, wanted: usize) -> Result<Vec<Relation>> {
+    let proto::RelationList { muted, blocks, blocked_by, .. } = list;
+    if [&muted, &blocks, &blocked_by].iter().any(|flags| flags.len() != wanted) {
+        return odd("one relation for each");
+    }
+    let flags = blocks.into_iter().zip(blocked_by).zip(muted);
+    Ok(flags.map(|((blocks, blocked_by), muted)| Relation { blocks, blocked_by, muted }).collect())
+}
+
 fn reason_to(reason: Reason) -> u64 {
     match reason {
         Reason::Person(user) => user.as_u64(),
@@ -264,13 +299,19 @@ mod tests {
         for kept in [Kept::Whole, Kept::Behind] {
             assert_eq!(read::kept(answered::kept(kept)), Ok(kept));
         }
-        let relations = vec![Relation { blocked: true, muted: false }, Relation { blocked: false, muted: true }];
-        assert_eq!(read::relations(answered::relations(relations.clone()), 2), Ok(relations));
+        let relation = |n: u8| Relation { blocks: n & 1 != 0, blocked_by: n & 2 != 0, muted: n & 4 != 0 };
+        let relations: Vec<Relation> = (0..8).map(relation).collect();
+        assert_eq!(read::relations(answered::relations(relations.clone()), 8), Ok(relations));
+        let standing = |n: u8| Standing { relation: relation(n), follows: n & 8 != 0, followed_by: n & 16 != 0 };
+        let standings: Vec<Standing> = (0..32).map(standing).collect();
+        assert_eq!(read::standings(answered::standings(standings.clone()), 32), Ok(standings));
     }
 
     #[test]
     fn an_answer_of_another_length_or_kind_is_none() {
         assert!(matches!(read::flags(answered::flags(vec![true]), 2), Err(Error::Unknown(_))));
+        assert!(matches!(read::relations(answered::relations(vec![Relation::default()]), 2), Err(Error::Unknown(_))));
+        assert!(matches!(read::standings(answered::standings(vec![]), 1), Err(Error::Unknown(_))));
         assert!(matches!(read::numbers(answered::done(), 0), Err(Error::Unknown(_))));
         assert!(matches!(read::done(answered::numbers(vec![])), Err(Error::Unknown(_))));
     }

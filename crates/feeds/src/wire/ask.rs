@@ -20,6 +20,7 @@ pub(crate) enum Wanted {
     Public(PublicFeed, Option<Position>, usize),
     Follows(UserId, Vec<Target>),
     Relations(UserId, Vec<UserId>),
+    Standings(UserId, Vec<UserId>),
     Counts(Vec<UserId>),
     BoardFollowers(Vec<BoardId>),
     Followers(Target, Option<Cursor>, usize),
@@ -60,6 +61,7 @@ pub(crate) fn wanted(ask: proto::Ask) -> Result<Wanted> {
         }
         What::Follows(follows) => Wanted::Follows(user(follows.user)?, all(follows.targets, target)?),
         What::Relations(relations) => Wanted::Relations(user(relations.user)?, all(relations.others, user)?),
+        What::Standings(standings) => Wanted::Standings(user(standings.user)?, all(standings.others, user)?),
         What::Counts(counts) => Wanted::Counts(all(counts.users, user)?),
         What::BoardFollowers(followers) => Wanted::BoardFollowers(all(followers.boards, board)?),
         What::Followers(list) => Wanted::Followers(target(list.target)?, list.cursor.map(cursor).transpose()?, list.limit as usize),

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::edges::{EdgeList, Set};
 use super::sharded::{IdHash, Sharded};
 use super::{List, Memory, SharedList, WRITER_COUNT};
-use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Target, TargetKind, page_of_ids};
+use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Standing, Target, TargetKind, page_of_ids};
 use crate::limits::{SUGGESTION_FOLLOWS_MAX, SUGGESTION_SOURCES_MAX};
 
 /// Edges without a time of their own stand in the lists with this one.
@@ -41,13 +41,13 @@ impl Node {
         }
     }
 
-    pub(super) fn is_blocked(&self, other: UserId) -> bool {
-        self.blocks.contains(other) || self.blocked_by.contains(other)
-    }
-
     /// Tells whether nothing of the other may show.
     pub(super) fn hides(&self, other: UserId) -> bool {
-        self.is_blocked(other) || self.mutes.contains(other)
+        self.relation(other).is_hidden()
+    }
+
+    fn relation(&self, other: UserId) -> Relation {
+        Relation { blocks: self.blocks.contains(other), blocked_by: self.blocked_by.contains(other), muted: self.mutes.contains(other) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -293,7 +293,18 @@ impl Memory {
     pub(super) fn relations(&self, user: UserId, others: &[UserId]) -> Vec<Relation> {
         let nodes = self.nodes.read(&user);
         let Some(node) = nodes.get(&user) else { return vec![Relation::default(); others.len()] };
-        others.iter().map(|other| Relation { blocked: node.is_blocked(*other), muted: node.mutes.contains(*other) }).collect()
+        others.iter().map(|other| node.relation(*other)).collect()
+    }
+
+    pub(super) fn standings(&self, user: UserId, others: &[UserId]) -> Vec<Standing> {
+        let nodes = self.nodes.read(&user);
+        let Some(node) = nodes.get(&user) else { return vec![Standing::default(); others.len()] };
+        let standing = |other: &UserId| Standing {
+            relation: node.relation(*other),
+            follows: node.users.contains(*other),
+            followed_by: node.followers.contains(*other),
+        };
+        others.iter().map(standing).collect()
     }
 
     pub(super) fn counts(&self, user: UserId) -> Counts {

@@ -13,7 +13,7 @@ use super::keys::{self, Key, Kind, key};
 use super::script::{BOARD, EDGES, FOLLOW, FOLLOWER, HIDE, MEMBER, SETTLED, WIDEN_FEED};
 use crate::engine::Change;
 use crate::error::Result;
-use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Rest, Target, TargetKind, page_of_ids};
+use crate::facts::{Away, BoardFacts, Counts, Cursor, EdgePage, Linked, Relation, Rest, Standing, Target, TargetKind, page_of_ids};
 use crate::limits::{SUGGESTION_FOLLOWS_MAX, SUGGESTION_SOURCES_MAX};
 
 /// Edges and followers handled in one step of what goes through many.
@@ -290,12 +290,26 @@ impl RedisEngine {
             return Ok(Vec::new());
         }
         let mut batch = Batch::new();
-        for kind in [Kind::Blocks, Kind::BlockedBy, Kind::Mutes] {
-            members(&mut batch, key(kind, user), others.iter().map(|other| other.id()));
+        ask_relations(&mut batch, user, others);
+        let answers = self.client.read(batch).await?;
+        Ok((0..others.len()).map(|index| relation(&answers, index)).collect())
+    }
+
+    /// Reads all of it at the user's own end, so that one server is asked however many there are.
+    pub(super) async fn standings_of(&self, user: UserId, others: &[UserId]) -> Result<Vec<Standing>> {
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut batch = Batch::new();
+        ask_relations(&mut batch, user, others);
+        for kind in [Kind::Users, Kind::Followers] {
+            batch.plain("ZMSCORE", &key(kind, user), |cmd| others.iter().fold(cmd, |cmd, other| cmd.arg(&member(other.id())[..])));
         }
         let answers = self.client.read(batch).await?;
-        let is_in = |set: usize, index: usize| answers[set].list().get(index).is_some_and(|there| there.int() == 1);
-        Ok((0..others.len()).map(|index| Relation { blocked: is_in(0, index) || is_in(1, index), muted: is_in(2, index) }).collect())
+        let has_score = |set: usize, index: usize| answers[set].list().get(index).is_some_and(|score| *score != Value::Nil);
+        let standing =
+            |index| Standing { relation: relation(&answers, index), follows: has_score(3, index), followed_by: has_score(4, index) };
+        Ok((0..others.len()).map(standing).collect())
     }
 
     pub(super) async fn count(&self, users: &[UserId]) -> Result<Vec<Counts>> {
@@ -393,11 +407,9 @@ impl RedisEngine {
         let mut suggested = Vec::with_capacity(limit);
         for step in ranked.chunks(EDGE_STEP.min(limit * 4)) {
             let step: Vec<UserId> = step.iter().map(|(_, candidate)| *candidate).collect();
-            let targets: Vec<Target> = step.iter().copied().map(Target::User).collect();
-            let follows = self.are_followed(user, &targets).await?;
-            let relations = self.relations_of(user, &step).await?;
-            let free = step.into_iter().zip(follows).zip(relations);
-            suggested.extend(free.filter(|((_, follows), it)| !follows && !it.blocked && !it.muted).map(|((candidate, _), _)| candidate));
+            let standings = self.standings_of(user, &step).await?;
+            let free = step.into_iter().zip(standings).filter(|(_, it)| !it.follows && !it.relation.is_hidden());
+            suggested.extend(free.map(|(candidate, _)| candidate));
             if suggested.len() >= limit {
                 break;
             }
@@ -410,6 +422,19 @@ impl RedisEngine {
 /// Asks of each id whether it is in a set.
 pub(super) fn members(batch: &mut Batch, set: Key, ids: impl Iterator<Item = Id>) {
     batch.plain("SMISMEMBER", &set, |cmd| ids.fold(cmd, |cmd, id| cmd.arg(text(id))));
+}
+
+/// Asks what keeps a person and others apart: three answers, for [`relation`].
+fn ask_relations(batch: &mut Batch, user: UserId, others: &[UserId]) {
+    for kind in [Kind::Blocks, Kind::BlockedBy, Kind::Mutes] {
+        members(batch, key(kind, user), others.iter().map(|other| other.id()));
+    }
+}
+
+/// Reads what keeps a person and the one at an index apart.
+fn relation(answers: &[Value], index: usize) -> Relation {
+    let is_in = |set: usize| answers[set].list().get(index).is_some_and(|there| there.int() == 1);
+    Relation { blocks: is_in(0), blocked_by: is_in(1), muted: is_in(2) }
 }
 
 /// Asks for edges older than a cursor, newest first.
