@@ -18,6 +18,7 @@ use crate::hydrate::stands;
 use crate::jobs;
 use crate::passwords::{hash_secret, new_secret, secret_matches};
 use crate::plan::Plan;
+use crate::profiles::Profile;
 use crate::viewer::Viewer;
 
 /// A person who wants an account.
@@ -148,11 +149,20 @@ impl App {
 
     /// Finds a person by user name.
     pub async fn user_named(&self, viewer: &Viewer, username: &str) -> Result<Arc<Stored<User>>> {
+        self.user(viewer, self.id_named(username).await?).await
+    }
+
+    /// Finds the id behind a user name, whoever asks.
+    pub(crate) async fn id_named(&self, username: &str) -> Result<UserId> {
         let key = username.trim().to_lowercase();
         let has_name = |user: &Stored<User>| user.data.username.to_lowercase() == key;
         let id = self.object_named::<User>(NameKind::Username, &key, has_name).await?.ok_or(Error::NotFound(What::User))?;
-        let id = UserId::try_from(id).map_err(|_| Error::NotFound(What::User))?;
-        self.user(viewer, id).await
+        UserId::try_from(id).map_err(|_| Error::NotFound(What::User))
+    }
+
+    /// Finds a profile by user name.
+    pub async fn profile_named(&self, viewer: &Viewer, username: &str) -> Result<Profile> {
+        self.profile(viewer, self.id_named(username).await?).await
     }
 
     /// Signs a person in by user name or e-mail address. Returns what goes into the cookie.

@@ -22,8 +22,8 @@ use model::{Assoc, Bookmark, Id, Pin, PinId, Shard, Stored, Timestamp, TopicId, 
 use crate::compose::App;
 use crate::error::Result;
 use crate::follows::without_feeds;
-use crate::home::tail_page;
-use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Strictness, lists};
+use crate::home::{Candidates, tail_page};
+use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Screening, Strictness, lists};
 use crate::ranking::{Candidate, Ranked, rank};
 use crate::shown::{FeedSession, Shown};
 use crate::viewer::Viewer;
@@ -58,8 +58,8 @@ impl App {
                 return self.newest_first(viewer, &PageRequest::first(size)).await;
             }
         };
-        let (entries, floor) = window?;
-        let id = self.begin_session(viewer, me, &mut shown, entries, floor, false).await?;
+        let (window, floor) = window?;
+        let id = self.begin_session(viewer, &mut shown, window, floor, false).await?;
         let (page, _) = self.page_of_session(viewer, me, &mut shown, id, 0, size).await?;
         match self.feeds.set_shown(me, shown.encode()).await {
             Ok(()) => Ok(page),
@@ -95,10 +95,10 @@ impl App {
                     (None, None) => Ok(Page::empty()),
                 };
             }
-            let (entries, floor_now) = self.window(me, None).await?;
+            let (window, floor_now) = self.window(me, None).await?;
             // What that session showed lies above its own floor, so only what is below both is surely new.
             let floor = floor.zip(floor_now).map(|(then, now)| then.min(now));
-            (id, from) = (self.begin_session(viewer, me, &mut shown, entries, floor, true).await?, 0);
+            (id, from) = (self.begin_session(viewer, &mut shown, window, floor, true).await?, 0);
         }
         let (page, is_news) = self.page_of_session(viewer, me, &mut shown, id, from, size).await?;
         if (is_news || id != began)
@@ -111,36 +111,38 @@ impl App {
     }
 
     /// Reads the newest entries of a feed, strictly older than `before`, and the position of the last one if there may be older ones.
-    async fn window(&self, me: UserId, mut before: Option<Position>) -> Result<(Vec<feeds::Entry>, Option<Position>)> {
-        let (mut entries, mut from_storage) = (Vec::with_capacity(WINDOW), false);
-        while entries.len() < WINDOW {
-            let wanted = (WINDOW - entries.len()).min(PAGE_SIZE_MAX);
-            let (found, ended) = self.home_candidates(me, before, wanted, &mut from_storage).await?;
-            before = found.last().map(feeds::Entry::position).or(before);
-            entries.extend(found);
-            if ended {
-                return Ok((entries, None));
+    async fn window(&self, me: UserId, mut before: Option<Position>) -> Result<(Candidates, Option<Position>)> {
+        let mut window = Candidates { entries: Vec::with_capacity(WINDOW), screening: Screening::ByFeeds, ended: false };
+        let mut from_storage = false;
+        while window.entries.len() < WINDOW && !window.ended {
+            let wanted = (WINDOW - window.entries.len()).min(PAGE_SIZE_MAX);
+            let found = self.home_candidates(me, before, wanted, &mut from_storage).await?;
+            before = found.entries.last().map(feeds::Entry::position).or(before);
+            window.entries.extend(found.entries);
+            window.ended = found.ended;
+            if found.screening == Screening::Due {
+                window.screening = Screening::Due;
             }
         }
-        Ok((entries, before))
+        let floor = before.filter(|_| !window.ended);
+        Ok((window, floor))
     }
 
     /// Ranks what was not shown yet and begins a session with it.
     async fn begin_session(
         &self,
         viewer: &Viewer,
-        me: UserId,
         shown: &mut Shown,
-        entries: Vec<feeds::Entry>,
+        window: Candidates,
         floor: Option<Position>,
         continued: bool,
     ) -> Result<i64> {
-        let started = Instant::now();
+        let (started, me) = (Instant::now(), viewer.require()?);
         let frozen = shown.frozen();
         let unseen: HashMap<Id, feeds::Entry> =
-            entries.into_iter().filter(|entry| !frozen.contains(&entry.pin)).map(|entry| (entry.pin.id(), entry)).collect();
+            window.entries.into_iter().filter(|entry| !frozen.contains(&entry.pin)).map(|entry| (entry.pin.id(), entry)).collect();
         let ids: Vec<Id> = unseen.keys().copied().collect();
-        let views = self.hydrate(viewer, &ids, Strictness::Public).await?;
+        let views = self.hydrate_screened(viewer, &ids, Strictness::Public, window.screening).await?;
         let acts = [Assoc::PinHasSaves, Assoc::PinLikedByUsers, Assoc::PinHasComments];
         let wanted: Vec<(Assoc, Id)> = views.iter().flat_map(|view| acts.map(|assoc| (assoc, view.pin.id))).collect();
         let (taste, counts) = tokio::join!(self.taste(me), self.counts_of(&wanted));
@@ -219,7 +221,7 @@ impl App {
     /// nothing followed that brings it. The reason is the present one.
     async fn still_in_feed(&self, viewer: &Viewer, me: UserId, entries: &[Ranked]) -> Result<Vec<PinView>> {
         let ids: Vec<Id> = entries.iter().map(|entry| entry.pin.id()).collect();
-        let views = self.hydrate(viewer, &ids, Strictness::Public).await?;
+        let views = self.hydrate_screened(viewer, &ids, Strictness::Public, Screening::ByCaller).await?;
         let ranked: HashMap<Id, &Ranked> = entries.iter().map(|entry| (entry.pin.id(), entry)).collect();
         let people = distinct(views.iter().flat_map(|view| [view.pin.data.owner, view.board.data.owner]));
         let boards = distinct(views.iter().map(|view| view.pin.data.board));
@@ -237,7 +239,7 @@ impl App {
         },)?;
         let left_out: HashSet<Id> = board_ids.iter().zip(left_out).filter(|(_, edge)| edge.is_some()).map(|(id, _)| *id).collect();
         let mut kept = Vec::with_capacity(views.len());
-        for mut view in views {
+        for view in views {
             let (pin, board, owner) = (&view.pin.data, view.pin.data.board, view.board.data.owner);
             if pin.owner == me || hidden.contains(&pin.owner) || hidden.contains(&owner) {
                 continue;
@@ -248,26 +250,35 @@ impl App {
                 Some(Reason::Board(board))
             } else {
                 match ranked[&view.pin.id].reason {
-                    Reason::Topic(topic) if followed.contains(&Target::Topic(topic)) && carries(pin, tags.get(&topic.id())) => Some(topic),
-                    _ => self.followed_topic(me, pin).await?,
+                    Reason::Topic(topic) if followed.contains(&Target::Topic(topic)) && carries(pin, tags.get(&topic.id())) => {
+                        Some(Reason::Topic(topic))
+                    }
+                    _ => None,
                 }
-                .map(Reason::Topic)
             };
-            if let Some(because) = reason {
-                view.reason = Some(FeedReason { because, name: String::new(), signal: Some(ranked[&view.pin.id].signal) });
-                kept.push(view);
-            }
+            kept.push((view, reason));
         }
+        let topics = self.followed_topics(me, kept.iter().filter(|(_, reason)| reason.is_none()).map(|(view, _)| view)).await?;
+        let present = |(mut view, reason): (PinView, Option<Reason>)| {
+            let because = reason.or_else(|| topics.get(&view.pin.id).map(|topic| Reason::Topic(*topic)))?;
+            view.reason = Some(FeedReason { because, name: String::new(), signal: Some(ranked[&view.pin.id].signal) });
+            Some(view)
+        };
+        let mut kept: Vec<PinView> = kept.into_iter().filter_map(present).collect();
         self.name_reasons(&mut kept).await?;
         Ok(kept)
     }
 
-    /// Returns a topic of the pin that the person follows. Asked only for pins whose reason has gone.
-    async fn followed_topic(&self, me: UserId, pin: &Pin) -> Result<Option<TopicId>> {
-        let topics = self.topics_of(pin).await?;
-        let targets: Vec<Target> = topics.iter().map(|topic| Target::Topic(*topic)).collect();
-        let follows = self.follows_of(me, &targets).await?;
-        Ok(topics.into_iter().zip(follows).find(|(_, follows)| *follows).map(|(topic, _)| topic))
+    /// Returns for each pin a topic of it that the person follows, if there is one. Asked only for pins whose reason has gone.
+    async fn followed_topics(&self, me: UserId, views: impl Iterator<Item = &PinView>) -> Result<HashMap<Id, TopicId>> {
+        let mut topics_of = Vec::new();
+        for view in views {
+            topics_of.push((view.pin.id, self.topics_of(&view.pin.data).await?));
+        }
+        let targets = distinct(topics_of.iter().flat_map(|(_, topics)| topics).map(|topic| Target::Topic(*topic)));
+        let followed = self.followed_among(me, &targets).await?;
+        let first = |topics: Vec<TopicId>| topics.into_iter().find(|topic| followed.contains(&Target::Topic(*topic)));
+        Ok(topics_of.into_iter().filter_map(|(pin, topics)| Some((pin, first(topics)?))).collect())
     }
 
     async fn followed_among(&self, me: UserId, targets: &[Target]) -> Result<HashSet<Target>> {
@@ -279,17 +290,10 @@ impl App {
         Ok(followed)
     }
 
-    /// Returns those of `others` whom the person has muted; who is blocked is gone since hydration.
+    /// Returns those of `others` who are blocked, either way, or whom the person has muted.
     async fn hidden_among(&self, me: UserId, others: &[UserId]) -> Result<HashSet<UserId>> {
-        let hidden = match self.feeds.hidden(me, others).await {
-            Ok(hidden) => hidden,
-            Err(error) => {
-                without_feeds(&error);
-                let ids: Vec<Id> = others.iter().map(|other| other.id()).collect();
-                self.storage.edges(Assoc::UserMutesUsers, me, &ids).await?.into_iter().map(|edge| edge.is_some()).collect()
-            }
-        };
-        Ok(others.iter().zip(hidden).filter(|(_, hidden)| *hidden).map(|(other, _)| *other).collect())
+        let relations = self.relations(me, others).await?;
+        Ok(others.iter().zip(relations).filter(|(_, relation)| relation.is_hidden()).map(|(other, _)| *other).collect())
     }
 
     /// Writes into reasons what is followed, in the words that people know it by.

@@ -85,12 +85,13 @@ impl App {
     async fn mentioned(&self, viewer: &Viewer, me: UserId, text: &str) -> Result<Vec<UserId>> {
         let mut mentioned = Vec::new();
         for name in mentions_of(text).into_iter().take(MENTIONS_PER_COMMENT_MAX) {
-            let Ok(user) = self.user_named(viewer, &name).await else { continue };
-            let id = UserId::try_from(user.id).map_err(Error::internal)?;
-            if id != me && !self.is_blocked(me, id).await? {
+            let Ok(id) = self.id_named(&name).await else { continue };
+            if id != me && self.object::<User>(id).await?.is_some_and(|user| stands(&user)) {
                 mentioned.push(id);
             }
         }
+        let blocked = self.blocked_among(viewer, mentioned.iter().map(|id| id.id())).await?;
+        mentioned.retain(|id| !blocked.contains(&id.id()));
         Ok(mentioned)
     }
 
@@ -180,6 +181,7 @@ impl App {
     async fn comment_views(&self, viewer: &Viewer, pin_owner: UserId, ids: &[Id], tops_only: bool) -> Result<Vec<CommentView>> {
         let comments: Vec<_> = self.objects::<Comment>(ids).await?.into_iter().flatten().filter(|c| c.active).collect();
         let authors = self.by_id::<User>(comments.iter().map(|comment| comment.data.author.id())).await?;
+        let blocked = self.blocked_among(viewer, authors.keys().copied()).await?;
         let ids: Vec<Id> = comments.iter().map(|comment| comment.id).collect();
         let wanted: Vec<_> = ids.iter().map(|id| (Assoc::CommentLikedByUsers, *id)).collect();
         let likes = self.counts_of(&wanted).await?;
@@ -193,11 +195,7 @@ impl App {
             if tops_only && comment.data.parent.is_some() {
                 continue;
             }
-            let hidden = match viewer.id() {
-                Some(me) => me != comment.data.author && self.is_blocked(me, comment.data.author).await?,
-                None => false,
-            };
-            if !hidden {
+            if !blocked.contains(&author.id) {
                 let deletable = viewer.is(comment.data.author) || viewer.is(pin_owner) || viewer.is_admin();
                 views.push(CommentView { author: author.clone(), likes, liked: liked.is_some(), replies: Vec::new(), deletable, comment });
             }

@@ -3,7 +3,7 @@
 //! Storage holds the truth. The feeds are told right after the write, so that what a person did shows at once, and told again by the
 //! consumer, which reads the truth anew.
 
-use feeds::Target;
+use feeds::{Relation, Standing, Target};
 use model::limits::FOLLOWS_PER_USER_MAX;
 use model::object::Privacy;
 use model::{Assoc, BoardId, EventKind, Id, Timestamp, TopicId, UserId};
@@ -114,12 +114,8 @@ impl App {
         let me = viewer.require()?;
         let switch = Switch { assoc: Assoc::UserBlocksUsers, to: other.id(), on: EventKind::UserBlocked, off: EventKind::UserUnblocked };
         self.switch(viewer, me, &switch, false).await?;
-        // The other one may still block the viewer.
-        let back = self.has_blocked(other, me).await?;
+        // The other one may still block the viewer: that is a block of its own.
         told(self.feeds.set_block(me, other, false).await);
-        if back {
-            told(self.feeds.set_block(other, me, true).await);
-        }
         Ok(())
     }
 
@@ -160,21 +156,56 @@ impl App {
 
     /// Says whether one of the two has blocked the other.
     pub async fn is_blocked(&self, a: UserId, b: UserId) -> Result<bool> {
-        Ok(self.are_blocked(a, &[b]).await?[0])
+        Ok(self.relations(a, &[b]).await?[0].is_blocked())
     }
 
-    /// Says of each of `others` whether one of the two has blocked the other; same order and length.
-    pub async fn are_blocked(&self, me: UserId, others: &[UserId]) -> Result<Vec<bool>> {
-        let error = match self.feeds.blocked_among(me, others).await {
-            Ok(blocked) => return Ok(blocked),
-            Err(error) => error,
-        };
-        without_feeds(&error);
-        let mut blocked = Vec::with_capacity(others.len());
-        for other in others {
-            blocked.push(self.is_blocked_now(me, *other).await?);
+    /// Says what keeps a person and each of `others` apart; same order and length.
+    pub(crate) async fn relations(&self, me: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
+        match self.feeds.relations(me, others).await {
+            Ok(relations) => Ok(relations),
+            Err(error) => {
+                without_feeds(&error);
+                self.relations_in_storage(me, others).await
+            }
         }
-        Ok(blocked)
+    }
+
+    /// Says all that stands between a person and each of `others`; same order and length.
+    pub(crate) async fn standings(&self, me: UserId, others: &[UserId]) -> Result<Vec<Standing>> {
+        match self.feeds.standings(me, others).await {
+            Ok(standings) => Ok(standings),
+            Err(error) => {
+                without_feeds(&error);
+                self.standings_in_storage(me, others).await
+            }
+        }
+    }
+
+    async fn relations_in_storage(&self, me: UserId, others: &[UserId]) -> Result<Vec<Relation>> {
+        let (ids, back) = (others.iter().map(|other| other.id()).collect::<Vec<_>>(), [me.id()]);
+        let (blocks, mutes) = tokio::try_join!(
+            self.storage.edges(Assoc::UserBlocksUsers, me.id(), &ids),
+            self.storage.edges(Assoc::UserMutesUsers, me.id(), &ids),
+        )?;
+        let mut relations = Vec::with_capacity(others.len());
+        for ((id, blocks), mutes) in ids.iter().zip(blocks).zip(mutes) {
+            // Not the mirror of it at this end, which may lag.
+            let blocked_by = self.storage.edges(Assoc::UserBlocksUsers, *id, &back).await?[0].is_some();
+            relations.push(Relation { blocks: blocks.is_some(), blocked_by, muted: mutes.is_some() });
+        }
+        Ok(relations)
+    }
+
+    async fn standings_in_storage(&self, me: UserId, others: &[UserId]) -> Result<Vec<Standing>> {
+        let (ids, back) = (others.iter().map(|other| other.id()).collect::<Vec<_>>(), [me.id()]);
+        let follows = self.storage.edges(Assoc::UserFollowsUsers, me.id(), &ids).await?;
+        let relations = self.relations_in_storage(me, others).await?;
+        let mut standings = Vec::with_capacity(others.len());
+        for ((id, relation), follows) in ids.iter().zip(relations).zip(follows) {
+            let followed_by = self.storage.edges(Assoc::UserFollowsUsers, *id, &back).await?[0].is_some();
+            standings.push(Standing { relation, follows: follows.is_some(), followed_by });
+        }
+        Ok(standings)
     }
 
     /// Says from storage whether one of the two has blocked the other. What is written is decided by this: the feeds may not have been told
@@ -185,22 +216,6 @@ impl App {
         let back = self.storage.edges(Assoc::UserBlocksUsers, b.id(), &one);
         let (there, back) = tokio::try_join!(there, back)?;
         Ok(there[0].is_some() || back[0].is_some())
-    }
-
-    /// Says whether `who` has blocked `whom`.
-    pub async fn has_blocked(&self, who: UserId, whom: UserId) -> Result<bool> {
-        Ok(self.is_blocked(who, whom).await? && self.storage.edges(Assoc::UserBlocksUsers, who.id(), &[whom.id()]).await?[0].is_some())
-    }
-
-    /// Says whether `who` has muted `whom`.
-    pub async fn has_muted(&self, who: UserId, whom: UserId) -> Result<bool> {
-        match self.feeds.muted(who, whom).await {
-            Ok(muted) => Ok(muted),
-            Err(error) => {
-                without_feeds(&error);
-                Ok(self.storage.edges(Assoc::UserMutesUsers, who.id(), &[whom.id()]).await?[0].is_some())
-            }
-        }
     }
 
     /// Says which of the targets the viewer follows.
@@ -218,10 +233,17 @@ impl App {
             Err(error) => error,
         };
         without_feeds(&error);
-        let mut follows = Vec::with_capacity(targets.len());
-        for target in targets {
-            let Switch { assoc, to, .. } = follow_switch(*target);
-            follows.push(self.storage.edges(assoc, user.id(), &[to]).await?[0].is_some());
+        let mut follows = vec![false; targets.len()];
+        let switches: Vec<Switch> = targets.iter().map(|target| follow_switch(*target)).collect();
+        for assoc in [Assoc::UserFollowsUsers, Assoc::UserFollowsBoards, Assoc::UserFollowsTopics] {
+            let of_kind: Vec<usize> = (0..switches.len()).filter(|index| switches[*index].assoc == assoc).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            let ids: Vec<Id> = of_kind.iter().map(|index| switches[*index].to).collect();
+            for (index, edge) in of_kind.into_iter().zip(self.storage.edges(assoc, user.id(), &ids).await?) {
+                follows[index] = edge.is_some();
+            }
         }
         Ok(follows)
     }

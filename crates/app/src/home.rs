@@ -17,7 +17,7 @@ use storage::{Edge, Order, Range};
 
 use crate::compose::App;
 use crate::error::{Error, Result};
-use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Strictness, lists, stands};
+use crate::hydrate::{FeedReason, Page, PageRequest, PinView, Screening, Strictness, lists, stands};
 use crate::shown::reason_of;
 use crate::viewer::{Viewer, is_listed};
 
@@ -38,6 +38,15 @@ const ENDS_STEP: usize = 5_000;
 
 /// Rounds of candidates for one page.
 const ROUNDS_MAX: usize = 40;
+
+/// Pins that a home feed proposes, newest first.
+pub(crate) struct Candidates {
+    pub(crate) entries: Vec<feeds::Entry>,
+    /// Who kept the blocked away.
+    pub(crate) screening: Screening,
+    /// There is nothing older.
+    pub(crate) ended: bool,
+}
 
 impl App {
     /// Reads a page of the viewer's home feed in the order that the viewer has chosen.
@@ -68,10 +77,10 @@ impl App {
         let (mut from_storage, mut ended) = (false, false);
         for _ in 0..ROUNDS_MAX {
             let missing = wanted - views.len();
-            let candidates;
-            (candidates, ended) =
-                self.home_candidates(me, before, missing.clamp(8, model::limits::PAGE_SIZE_MAX), &mut from_storage).await?;
-            before = candidates.last().map(|c| (c.at, c.pin)).or(before);
+            let limit = missing.clamp(8, model::limits::PAGE_SIZE_MAX);
+            let candidates = self.home_candidates(me, before, limit, &mut from_storage).await?;
+            ended = candidates.ended;
+            before = candidates.entries.last().map(feeds::Entry::position).or(before);
             views.extend(self.present_candidates(viewer, &candidates).await?);
             if ended || views.len() >= wanted {
                 break;
@@ -80,14 +89,14 @@ impl App {
         Ok((views, before.filter(|_| !ended)))
     }
 
-    /// Reads the next candidates. The flag says whether there is nothing older.
+    /// Reads the next candidates.
     pub(crate) async fn home_candidates(
         &self,
         me: UserId,
         before: Option<Position>,
         limit: usize,
         from_storage: &mut bool,
-    ) -> Result<(Vec<feeds::Entry>, bool)> {
+    ) -> Result<Candidates> {
         if !*from_storage {
             let page = match self.home_in_memory(me, before, limit).await {
                 Ok(page) => page,
@@ -103,16 +112,17 @@ impl App {
                 // What memory has is shown first; when it ends there, the next round continues from storage.
                 *from_storage = memory_ends;
                 let ended = !memory_ends && page.entries.len() < limit;
-                return Ok((page.entries, ended));
+                return Ok(Candidates { entries: page.entries, screening: Screening::ByFeeds, ended });
             }
             if !memory_ends {
-                return Ok((Vec::new(), true));
+                return Ok(Candidates { entries: Vec::new(), screening: Screening::ByFeeds, ended: true });
             }
             *from_storage = true;
         }
         let (entries, complete_to) = self.home_from_storage(me, before, limit).await?;
         let entries = entries.into_iter().map(|(facts, reason)| feeds::Entry { pin: facts.pin, at: facts.at, reason }).collect();
-        Ok((entries, complete_to.is_none()))
+        // It went by this end's mirror of who blocks the person, which may lag.
+        Ok(Candidates { entries, screening: Screening::Due, ended: complete_to.is_none() })
     }
 
     /// Reads a page of the feed that is in memory, building it first for somebody who has been away.
@@ -126,11 +136,11 @@ impl App {
     }
 
     /// Hydrates and filters candidates of feeds, keeping their reasons.
-    async fn present_candidates(&self, viewer: &Viewer, candidates: &[feeds::Entry]) -> Result<Vec<PinView>> {
-        let ids: Vec<Id> = candidates.iter().map(|entry| entry.pin.id()).collect();
-        let mut views = self.hydrate(viewer, &ids, Strictness::Public).await?;
+    async fn present_candidates(&self, viewer: &Viewer, candidates: &Candidates) -> Result<Vec<PinView>> {
+        let ids: Vec<Id> = candidates.entries.iter().map(|entry| entry.pin.id()).collect();
+        let mut views = self.hydrate_screened(viewer, &ids, Strictness::Public, candidates.screening).await?;
         for view in &mut views {
-            let entry = candidates.iter().find(|entry| entry.pin.id() == view.pin.id);
+            let entry = candidates.entries.iter().find(|entry| entry.pin.id() == view.pin.id);
             view.reason = entry.map(|entry| FeedReason { because: entry.reason, name: String::new(), signal: None });
         }
         self.name_reasons(&mut views).await?;
@@ -282,16 +292,12 @@ impl App {
         ids.retain(|id| seen.insert(*id));
         let targets: Vec<Target> = ids.iter().filter_map(|id| UserId::try_from(*id).ok().map(Target::User)).collect();
         let followed = self.follows(viewer, &targets).await?;
-        let mut users = Vec::new();
-        for ((user, followed), target) in self.objects::<model::User>(&ids).await?.into_iter().zip(followed).zip(targets) {
-            let Target::User(id) = target else { continue };
-            let Some(user) = user.filter(|user| crate::hydrate::stands(user) && user.data.settings.discoverable && !followed) else {
-                continue;
-            };
-            if users.len() < limit && !self.is_blocked(me, id).await? {
-                users.push(user);
-            }
-        }
+        let people = self.objects::<model::User>(&ids).await?.into_iter().zip(followed);
+        let fit = |user: &model::Stored<model::User>| stands(user) && user.data.settings.discoverable;
+        let mut users: Vec<_> = people.filter(|(_, followed)| !followed).filter_map(|(user, _)| user.filter(|user| fit(user))).collect();
+        let blocked = self.blocked_among(viewer, users.iter().map(|user| user.id)).await?;
+        users.retain(|user| !blocked.contains(&user.id));
+        users.truncate(limit);
         Ok(users)
     }
 }

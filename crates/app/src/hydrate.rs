@@ -1,8 +1,9 @@
 //! From ids to what pages show: objects are read in batches through the cache, then filtered by pure functions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use feeds::{Relation, Standing};
 use model::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use model::{Assoc, Board, BoardId, Bookmark, Id, Pin, PinId, Stored, User, UserId};
 use storage::{Edge, Order, Range};
@@ -140,13 +141,52 @@ pub enum Strictness {
     Opened,
 }
 
+/// Who sees to it that nothing shows of people who have blocked the viewer, or whom the viewer has blocked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Screening {
+    /// Nobody yet: the pins' owners are asked about.
+    Due,
+    /// The feeds have: they left such people out in the very call that named the pins.
+    ByFeeds,
+    /// The caller has, or does with what it gets.
+    ByCaller,
+}
+
+/// A person whom a viewer may see, and what stands between the two.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub user: Arc<Stored<User>>,
+    /// From the viewer to the person. Nothing stands between a person and themselves, or a visitor.
+    pub standing: Standing,
+}
+
+impl Seen {
+    pub fn id(&self) -> UserId {
+        UserId::try_from(self.user.id).expect("a user's row has a user's id")
+    }
+}
+
 impl App {
     /// Hydrates pins and drops those that the viewer may not see. Order is kept.
     pub async fn hydrate(&self, viewer: &Viewer, ids: &[Id], strictness: Strictness) -> Result<Vec<PinView>> {
+        self.hydrate_screened(viewer, ids, strictness, Screening::Due).await
+    }
+
+    /// The same, for pins of which somebody else keeps the blocked away.
+    pub(crate) async fn hydrate_screened(
+        &self,
+        viewer: &Viewer,
+        ids: &[Id],
+        strictness: Strictness,
+        screening: Screening,
+    ) -> Result<Vec<PinView>> {
         let pins: Vec<_> = self.objects::<Pin>(ids).await?.into_iter().flatten().filter(|pin| pin_stands(pin, viewer)).collect();
         let boards = self.by_id::<Board>(pins.iter().map(|pin| pin.data.board.id())).await?;
         let owners = self.by_id::<User>(pins.iter().map(|pin| pin.data.owner.id())).await?;
-        let blocked = self.blocked_among(viewer, owners.keys().copied()).await?;
+        let blocked = match screening {
+            Screening::Due => self.blocked_among(viewer, owners.keys().copied()).await?,
+            Screening::ByFeeds | Screening::ByCaller => Vec::new(),
+        };
         let may = match strictness {
             Strictness::Public => may_list_publicly,
             Strictness::Listed => may_list_board,
@@ -173,17 +213,25 @@ impl App {
 
     /// Returns those of `others` whom the viewer blocked or who blocked the viewer.
     pub(crate) async fn blocked_among(&self, viewer: &Viewer, others: impl Iterator<Item = Id>) -> Result<Vec<Id>> {
+        self.kept_apart(viewer, others, Relation::is_blocked).await
+    }
+
+    /// Returns those of `others` who blocked the viewer.
+    pub(crate) async fn blockers_among(&self, viewer: &Viewer, others: impl Iterator<Item = Id>) -> Result<Vec<Id>> {
+        self.kept_apart(viewer, others, |relation| relation.blocked_by).await
+    }
+
+    /// Asks about all of them at once, each once.
+    async fn kept_apart(&self, viewer: &Viewer, others: impl Iterator<Item = Id>, is_apart: fn(Relation) -> bool) -> Result<Vec<Id>> {
         let Some(me) = viewer.id() else { return Ok(Vec::new()) };
-        let others: Vec<UserId> = others
-            .filter(|other| *other != me.id())
-            .map(UserId::try_from)
-            .collect::<std::result::Result<_, _>>()
-            .map_err(Error::internal)?;
+        let others: BTreeSet<Id> = others.filter(|other| *other != me.id()).collect();
+        let others: Vec<UserId> =
+            others.into_iter().map(UserId::try_from).collect::<std::result::Result<_, _>>().map_err(Error::internal)?;
         if others.is_empty() {
             return Ok(Vec::new());
         }
-        let blocked = self.are_blocked(me, &others).await?;
-        Ok(others.into_iter().zip(blocked).filter(|(_, blocked)| *blocked).map(|(other, _)| other.id()).collect())
+        let relations = self.relations(me, &others).await?;
+        Ok(others.into_iter().zip(relations).filter(|(_, relation)| is_apart(*relation)).map(|(other, _)| other.id()).collect())
     }
 
     /// Reads one pin for this viewer.
@@ -204,11 +252,36 @@ impl App {
         let found = self.object::<User>(user).await?.filter(|stored| stands(stored)).ok_or(Error::NotFound(What::User))?;
         if let Some(me) = viewer.id()
             && me != user
-            && self.has_blocked(user, me).await?
+            && self.relations(me, &[user]).await?[0].blocked_by
+            // Acts come this way too. The feeds may not have been told yet that the block is gone.
+            && self.storage.edges(Assoc::UserBlocksUsers, user.id(), &[me.id()]).await?[0].is_some()
         {
             return Err(Error::NotFound(What::User));
         }
         Ok(found)
+    }
+
+    /// Reads a person whom the viewer may see, as [`App::user`] does, with all that stands between the two: for looking, not for acts.
+    pub async fn seen(&self, viewer: &Viewer, user: UserId) -> Result<Seen> {
+        let found = self.object::<User>(user).await?.ok_or(Error::NotFound(What::User))?;
+        self.seen_among(viewer, &[found]).await?.pop().ok_or(Error::NotFound(What::User))
+    }
+
+    /// Keeps those people whom the viewer may see, with all that stands between: one question about all of them. Order is kept.
+    pub async fn seen_among(&self, viewer: &Viewer, people: &[Arc<Stored<User>>]) -> Result<Vec<Seen>> {
+        let mut seen: Vec<Seen> =
+            people.iter().filter(|user| stands(user)).map(|user| Seen { user: user.clone(), standing: Standing::default() }).collect();
+        let Some(me) = viewer.id() else { return Ok(seen) };
+        let others: Vec<UserId> = seen.iter().map(Seen::id).filter(|other| *other != me).collect();
+        if others.is_empty() {
+            return Ok(seen);
+        }
+        let standings = self.standings(me, &others).await?;
+        for (person, standing) in seen.iter_mut().filter(|person| person.id() != me).zip(standings) {
+            person.standing = standing;
+        }
+        seen.retain(|person| !person.standing.relation.blocked_by);
+        Ok(seen)
     }
 
     /// Reads a page of pins along an association, newest first, filled up to its size however much is hidden.
@@ -219,6 +292,19 @@ impl App {
         from: Id,
         request: &PageRequest,
         strictness: Strictness,
+    ) -> Result<Page<PinView>> {
+        self.pins_along_screened(viewer, assoc, from, request, strictness, Screening::Due).await
+    }
+
+    /// The same, along an association of which somebody else keeps the blocked away.
+    pub(crate) async fn pins_along_screened(
+        &self,
+        viewer: &Viewer,
+        assoc: Assoc,
+        from: Id,
+        request: &PageRequest,
+        strictness: Strictness,
+        screening: Screening,
     ) -> Result<Page<PinView>> {
         let size = request.size()?;
         let mut after = request.after_edge(lists::of_assoc(assoc))?;
@@ -231,7 +317,7 @@ impl App {
             wanted = (wanted * 2).min(FILL_STEP_MAX.max(size + 1));
             after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
             let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
-            let mut views = self.hydrate(viewer, &ids, strictness).await?.into_iter().peekable();
+            let mut views = self.hydrate_screened(viewer, &ids, strictness, screening).await?.into_iter().peekable();
             for edge in edges {
                 if let Some(view) = views.next_if(|view| view.pin.id == edge.to) {
                     items.push((edge, view));
@@ -254,14 +340,10 @@ impl App {
             ended = edges.len() <= size;
             after = edges.last().map(|edge| (edge.sequence, edge.to)).or(after);
             let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
-            for (edge, user) in edges.into_iter().zip(self.objects::<User>(&ids).await?) {
-                let Some(user) = user.filter(|user| stands(user)) else { continue };
-                let other = UserId::try_from(user.id).map_err(Error::internal)?;
-                let hidden = match viewer.id() {
-                    Some(me) if me != other => self.has_blocked(other, me).await?,
-                    _ => false,
-                };
-                if !hidden {
+            let people = self.objects::<User>(&ids).await?;
+            let blockers = self.blockers_among(viewer, people.iter().flatten().map(|user| user.id)).await?;
+            for (edge, user) in edges.into_iter().zip(people) {
+                if let Some(user) = user.filter(|user| stands(user) && !blockers.contains(&user.id)) {
                     items.push((edge, user));
                 }
             }

@@ -5,7 +5,7 @@ use model::{Assoc, CommentId, EventKind, Id, PinId, UserId};
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::Result;
-use crate::hydrate::{Page, PageRequest, PinView, Strictness};
+use crate::hydrate::{Page, PageRequest, PinView, Seen, Strictness};
 use crate::plan::Plan;
 use crate::viewer::Viewer;
 
@@ -60,8 +60,7 @@ impl App {
     }
 
     /// Lists the pins that a person likes, as far as the viewer may see them.
-    pub async fn liked_pins(&self, viewer: &Viewer, user: UserId, request: &PageRequest) -> Result<Page<PinView>> {
-        self.user(viewer, user).await?;
-        self.pins_along(viewer, Assoc::UserLikesPins, user.id(), request, Strictness::Listed).await
+    pub async fn liked_pins(&self, viewer: &Viewer, seen: &Seen, request: &PageRequest) -> Result<Page<PinView>> {
+        self.pins_along(viewer, Assoc::UserLikesPins, seen.id().id(), request, Strictness::Listed).await
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Notice {
 impl App {
     /// Tells somebody something, once per event however often the event is handled.
     pub(crate) async fn notify(&self, notice: Notice, event: &model::Event) -> Result<()> {
-        if notice.to == notice.actor || self.is_blocked(notice.to, notice.actor).await? || self.has_muted(notice.to, notice.actor).await? {
+        if notice.to == notice.actor || self.relations(notice.to, &[notice.actor]).await?[0].is_hidden() {
             return Ok(());
         }
         self.tell(notice, event).await

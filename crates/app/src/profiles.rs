@@ -14,29 +14,25 @@ use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
 use crate::holds::Purge;
-use crate::hydrate::{BoardCard, Page, PageRequest, PinView, Strictness, lists, page_of};
+use crate::hydrate::{BoardCard, Page, PageRequest, PinView, Screening, Seen, Strictness, lists, page_of};
 use crate::jobs;
 use crate::viewer::Viewer;
 
 /// A profile's head: the person and exact counts, as far as the viewer may know them.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    pub user: Arc<Stored<User>>,
+    pub seen: Seen,
     /// Those that the viewer may have listed, in order.
     pub(crate) boards: BoardList,
     pub board_count: u64,
     pub pin_count: u64,
     pub follower_count: u64,
     pub following_count: u64,
-    /// The viewer follows this person.
-    pub followed: bool,
-    pub blocked: bool,
-    pub muted: bool,
 }
 
 impl Profile {
     pub fn id(&self) -> UserId {
-        UserId::try_from(self.user.id).expect("a user's row has a user's id")
+        self.seen.id()
     }
 }
 
@@ -54,47 +50,44 @@ pub struct ProfileEdit {
 impl App {
     /// Reads a profile. Counts cover what the viewer may see listed, so that nothing secret shows in them.
     pub async fn profile(&self, viewer: &Viewer, user: UserId) -> Result<Profile> {
-        let stored = self.user(viewer, user).await?;
+        let seen = self.seen(viewer, user).await?;
+        self.profile_of(viewer, seen).await
+    }
+
+    /// Reads the rest of the profile of somebody whom the viewer sees.
+    pub async fn profile_of(&self, viewer: &Viewer, seen: Seen) -> Result<Profile> {
+        let user = seen.id();
         let boards = self.all_boards_of(viewer, user).await?;
         let ids: Vec<Id> = boards.iter().map(|(_, board)| board.id).collect();
         let pins = self.pin_counts(&ids).await?;
         let following = [Assoc::UserFollowedByUsers, Assoc::UserFollowsUsers, Assoc::UserFollowsBoards];
         let people = self.counts_of(&following.map(|assoc| (assoc, user.id()))).await?;
-        let (mut followed, mut blocked, mut muted) = (false, false, false);
-        if let Some(me) = viewer.id()
-            && me != user
-        {
-            followed = self.follows(viewer, &[feeds::Target::User(user)]).await?[0];
-            blocked = self.has_blocked(me, user).await?;
-            muted = self.has_muted(me, user).await?;
-        }
         Ok(Profile {
-            user: stored,
+            seen,
             board_count: boards.len() as u64,
             boards,
             pin_count: pins.iter().sum(),
             follower_count: people[0],
             following_count: people[1] + people[2],
-            followed,
-            blocked,
-            muted,
         })
     }
 
     /// Lists a person's pins over all of their boards, newest first.
-    pub async fn pins_of(&self, viewer: &Viewer, user: UserId, request: &PageRequest) -> Result<Page<PinView>> {
-        self.user(viewer, user).await?;
-        self.pins_along(viewer, Assoc::UserHasPins, user.id(), request, Strictness::Listed).await
+    pub async fn pins_of(&self, viewer: &Viewer, seen: &Seen, request: &PageRequest) -> Result<Page<PinView>> {
+        if seen.standing.relation.is_blocked() {
+            return Ok(Page::empty());
+        }
+        // All of them are this one person's.
+        let (from, screening) = (seen.id().id(), Screening::ByCaller);
+        self.pins_along_screened(viewer, Assoc::UserHasPins, from, request, Strictness::Listed, screening).await
     }
 
-    pub async fn followers_of(&self, viewer: &Viewer, user: UserId, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
-        self.user(viewer, user).await?;
-        self.users_along(viewer, Assoc::UserFollowedByUsers, user.id(), request).await
+    pub async fn followers_of(&self, viewer: &Viewer, seen: &Seen, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
+        self.users_along(viewer, Assoc::UserFollowedByUsers, seen.id().id(), request).await
     }
 
-    pub async fn followed_by(&self, viewer: &Viewer, user: UserId, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
-        self.user(viewer, user).await?;
-        self.users_along(viewer, Assoc::UserFollowsUsers, user.id(), request).await
+    pub async fn followed_by(&self, viewer: &Viewer, seen: &Seen, request: &PageRequest) -> Result<Page<Arc<Stored<User>>>> {
+        self.users_along(viewer, Assoc::UserFollowsUsers, seen.id().id(), request).await
     }
 
     /// Lists the boards that a person follows.

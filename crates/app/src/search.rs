@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ::search::{Kind, SearchRequest};
-use model::{Board, Bookmark, Id, Stored, User, UserId};
+use model::{Board, Bookmark, Id, Stored, User};
 
 use crate::compose::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hydrate::{BoardCard, Page, PageRequest, PinView, Strictness, lists, stands};
 use crate::viewer::{Viewer, may_list_board};
 
@@ -56,11 +56,12 @@ impl App {
             let hits = self.hits(viewer, text, Kind::Boards, scope, from, size - boards.len()).await?;
             from += hits.ids.len();
             (notes, more) = (hits.notes, hits.more);
-            for board in self.objects::<Board>(&hits.ids).await?.into_iter().flatten() {
-                if may_list_board(&board, viewer) && self.user(viewer, board.data.owner).await.is_ok() {
-                    boards.push(board);
-                }
-            }
+            let listed = self.objects::<Board>(&hits.ids).await?.into_iter().flatten().filter(|board| may_list_board(board, viewer));
+            let listed: Vec<Arc<Stored<Board>>> = listed.collect();
+            let owners = self.by_id::<User>(listed.iter().map(|board| board.data.owner.id())).await?;
+            let blockers = self.blockers_among(viewer, owners.keys().copied()).await?;
+            let is_there = |owner: Id| owners.get(&owner).is_some_and(|owner| stands(owner)) && !blockers.contains(&owner);
+            boards.extend(listed.into_iter().filter(|board| is_there(board.data.owner.id())));
             if !more || boards.len() >= size || hits.ids.is_empty() {
                 break;
             }
@@ -74,17 +75,10 @@ impl App {
         let size = request.size()?;
         let from = offset(request)?;
         let hits = self.hits(viewer, text, Kind::People, Scope::Everything, from, size).await?;
-        let mut people = Vec::new();
-        for user in self.objects::<User>(&hits.ids).await?.into_iter().flatten().filter(|user| stands(user)) {
-            let id = UserId::try_from(user.id).map_err(Error::internal)?;
-            let blocked = match viewer.id() {
-                Some(me) if me != id => self.is_blocked(me, id).await?,
-                _ => false,
-            };
-            if !blocked && user.data.settings.discoverable {
-                people.push(user);
-            }
-        }
+        let found = self.objects::<User>(&hits.ids).await?.into_iter().flatten();
+        let mut people: Vec<Arc<Stored<User>>> = found.filter(|user| stands(user) && user.data.settings.discoverable).collect();
+        let blocked = self.blocked_among(viewer, people.iter().map(|user| user.id)).await?;
+        people.retain(|user| !blocked.contains(&user.id));
         Ok(Found { page: ranked_page(people, from + hits.ids.len(), hits.more), notes: hits.notes })
     }
 

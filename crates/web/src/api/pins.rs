@@ -102,9 +102,9 @@ impl PinFilter {
 
 async fn list(State(web): State<Web>, access: Access, params: Params) -> Answer {
     let viewer = access.viewer(READ_PINS)?;
-    let me = viewer.require()?;
+    let me = web.app.seen(&viewer, viewer.require()?).await?;
     let filter = PinFilter::read(&params)?;
-    let read = async |request| web.app.pins_of(&viewer, me, &request).await;
+    let read = async |request| web.app.pins_of(&viewer, &me, &request).await;
     let page = filled(&params.page()?, |view| filter.takes(view), read).await?;
     ok(&pin_list(&web, &viewer, page).await?)
 }

@@ -256,7 +256,7 @@ pub struct AccountShape {
 }
 
 pub fn account(profile: &Profile, base_url: &str) -> AccountShape {
-    let data = &profile.user.data;
+    let data = &profile.seen.user.data;
     AccountShape {
         id: profile.id(),
         username: data.username.clone(),

@@ -47,15 +47,15 @@ async fn account(State(web): State<Web>, access: Access) -> Answer {
 
 async fn followers(State(web): State<Web>, access: Access, params: Params) -> Answer {
     let viewer = access.viewer(READ_ACCOUNT)?;
-    let me = viewer.require()?;
-    let read = async |request: PageRequest| web.app.followers_of(&viewer, me, &request).await;
+    let me = web.app.seen(&viewer, viewer.require()?).await?;
+    let read = async |request: PageRequest| web.app.followers_of(&viewer, &me, &request).await;
     ok(&List::of(filled(&params.page()?, |_| true, read).await?, |user| shapes::user_summary(&user)))
 }
 
 async fn following(State(web): State<Web>, access: Access, params: Params) -> Answer {
     let viewer = access.viewer(READ_ACCOUNT)?;
-    let me = viewer.require()?;
-    let read = async |request: PageRequest| web.app.followed_by(&viewer, me, &request).await;
+    let me = web.app.seen(&viewer, viewer.require()?).await?;
+    let read = async |request: PageRequest| web.app.followed_by(&viewer, &me, &request).await;
     ok(&List::of(filled(&params.page()?, |_| true, read).await?, |user| shapes::user_summary(&user)))
 }
 

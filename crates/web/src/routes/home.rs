@@ -110,22 +110,15 @@ pub async fn person_cards(
     people: &[std::sync::Arc<model::Stored<model::User>>],
 ) -> app::Result<Vec<PersonCard>> {
     let mut cards = Vec::with_capacity(people.len());
-    for user in people {
-        let id = present::user_id(user);
-        let found = async {
-            let profile = web.app.profile(&context.viewer, id).await?;
-            Ok((profile, web.app.pins_of(&context.viewer, id, &PageRequest::first(3)).await?))
-        };
-        let (profile, recent) = match found.await {
-            Ok(found) => found,
-            // Gone since the list was made, or blocks the viewer, at any moment of this.
-            Err(app::Error::NotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
+    // Without those who are gone since the list was made, or block the viewer.
+    for seen in web.app.seen_among(&context.viewer, people).await? {
+        let (id, user) = (seen.id(), seen.user.clone());
+        let recent = web.app.pins_of(&context.viewer, &seen, &PageRequest::first(3)).await?;
+        let profile = web.app.profile_of(&context.viewer, seen).await?;
         let follow = (context.viewer.user.is_some() && !context.viewer.is(id))
-            .then(|| Pressed::follow("user", id, &user.data.name, profile.followed));
+            .then(|| Pressed::follow("user", id, &user.data.name, profile.seen.standing.follows));
         cards.push(PersonCard {
-            person: present::person(user),
+            person: present::person(&user),
             about: user.data.about.clone(),
             follower_count: profile.follower_count,
             pin_count: profile.pin_count,

@@ -211,7 +211,8 @@ async fn recent_boards(web: &Web, context: &Context, boards: &[BoardChoice]) -> 
         return Ok(Vec::new());
     }
     let me = context.viewer.require()?;
-    let newest = web.app.pins_of(&context.viewer, me, &app::hydrate::PageRequest::first(30)).await?;
+    let me = web.app.seen(&context.viewer, me).await?;
+    let newest = web.app.pins_of(&context.viewer, &me, &app::hydrate::PageRequest::first(30)).await?;
     let mut recent: Vec<BoardChoice> = Vec::new();
     for view in newest.items {
         let known = recent.iter().any(|choice| choice.id == view.pin.data.board);

@@ -5,7 +5,6 @@ use app::profiles::Profile as Overview;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use feeds::Target;
 use model::{Assoc, UserId};
 
 use super::address::At;
@@ -51,9 +50,9 @@ async fn following(State(web): State<Web>, context: Context, At(username): At<St
 }
 
 async fn tab(web: &Web, context: &Context, username: &str, tab: ProfileTab, query: &ListQuery) -> Answer {
-    let user = web.app.user_named(&context.viewer, username).await.told(web, context)?;
-    let overview = web.app.profile(&context.viewer, present::user_id(&user)).await.told(web, context)?;
-    let content = match overview.blocked {
+    let overview = web.app.profile_named(&context.viewer, username).await.told(web, context)?;
+    let user = &overview.seen.user;
+    let content = match overview.seen.standing.relation.blocks {
         // The page says that they are blocked, and shows nothing of theirs.
         true => ProfileContent::Pins(Cards::default()),
         false => content(web, context, &overview, tab, query).await.told(web, context)?,
@@ -81,18 +80,14 @@ async fn tab(web: &Web, context: &Context, username: &str, tab: ProfileTab, quer
 }
 
 async fn header(web: &Web, context: &Context, overview: &Overview) -> app::Result<ProfileHeader> {
-    let (id, user) = (overview.id(), &overview.user.data);
+    let (id, user, standing) = (overview.id(), &overview.seen.user.data, overview.seen.standing);
     let me = context.viewer.id();
     let is_own = context.viewer.is(id);
     let other = me.filter(|_| !is_own);
-    let follows_viewer = match other {
-        Some(me) => web.app.follows_of(id, &[Target::User(me)]).await?[0],
-        None => false,
-    };
     // Likes of pins on secret boards are in the count, so that it is for the person alone.
     let like_count = if is_own { web.app.count_of(Assoc::UserLikesPins, id.id()).await? } else { 0 };
     Ok(ProfileHeader {
-        person: present::person(&overview.user),
+        person: present::person(&overview.seen.user),
         about: RichText::of(&user.about),
         website: user.website.clone(),
         website_domain: model::limits::domain_of(&user.website),
@@ -101,39 +96,39 @@ async fn header(web: &Web, context: &Context, overview: &Overview) -> app::Resul
         pin_count: overview.pin_count,
         board_count: overview.board_count,
         like_count,
-        follow: other.filter(|_| !overview.blocked).map(|_| Pressed::follow("user", id, &user.name, overview.followed)),
+        follow: other.filter(|_| !standing.relation.blocks).map(|_| Pressed::follow("user", id, &user.name, standing.follows)),
         is_own,
-        follows_viewer,
-        blocked: overview.blocked,
-        muted: overview.muted,
+        follows_viewer: standing.followed_by,
+        blocked: standing.relation.blocks,
+        muted: standing.relation.muted,
         may_block: other.is_some(),
         suspended: user.suspended,
     })
 }
 
 async fn content(web: &Web, context: &Context, overview: &Overview, tab: ProfileTab, query: &ListQuery) -> app::Result<ProfileContent> {
-    let (viewer, id, request) = (&context.viewer, overview.id(), query.request());
+    let (viewer, seen, request) = (&context.viewer, &overview.seen, query.request());
     let next = |tab: &str| {
-        let base = format!("/{}/{tab}", overview.user.data.username);
+        let base = format!("/{}/{tab}", overview.seen.user.data.username);
         move |bookmark: &str| format!("{base}?bookmark={bookmark}")
     };
     Ok(match tab {
         ProfileTab::Boards => boards_content(web, context, overview, query, next("boards")).await?,
         ProfileTab::Pins => {
-            let found = web.app.pins_of(viewer, id, &request).await?;
+            let found = web.app.pins_of(viewer, seen, &request).await?;
             ProfileContent::Pins(pin_cards(web, context, found, false, next("pins")).await?)
         }
         ProfileTab::Likes => {
-            let found = web.app.liked_pins(viewer, id, &request).await?;
+            let found = web.app.liked_pins(viewer, seen, &request).await?;
             ProfileContent::Pins(pin_cards(web, context, found, false, next("likes")).await?)
         }
         ProfileTab::Followers => {
-            let found = web.app.followers_of(viewer, id, &request).await?;
+            let found = web.app.followers_of(viewer, seen, &request).await?;
             let next_url = found.bookmark.as_deref().map(next("followers"));
             ProfileContent::People(PersonCards { people: person_cards(web, context, &found.items).await?, next_url })
         }
         ProfileTab::Following => {
-            let found = web.app.followed_by(viewer, id, &request).await?;
+            let found = web.app.followed_by(viewer, seen, &request).await?;
             let next_url = found.bookmark.as_deref().map(next("following"));
             ProfileContent::People(PersonCards { people: person_cards(web, context, &found.items).await?, next_url })
         }
