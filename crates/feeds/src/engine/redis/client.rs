@@ -93,6 +93,22 @@ impl Client {
         }
     }
 
+    /// Sorts the places of keys into groups of at most `max` that one script can take: on one server keys of all buckets lie together,
+    /// in a cluster those of one bucket.
+    pub(super) fn together(&self, keys: &[Key], max: usize) -> Vec<Vec<usize>> {
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        places.sort_by_key(|place| keys[*place].bucket);
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for place in places {
+            let is_near = |first: usize| !self.address.is_cluster || keys[first].bucket == keys[place].bucket;
+            match groups.last_mut().filter(|group| group.len() < max && is_near(group[0])) {
+                Some(group) => group.push(place),
+                None => groups.push(vec![place]),
+            }
+        }
+        groups
+    }
+
     /// Reads for writing: what is missing is made good by whoever rebuilds.
     pub(super) async fn peek(&self, batch: Batch) -> Result<Vec<Value>> {
         self.run(batch, Lane::Write, Effect::Read, false).await

@@ -60,8 +60,13 @@ impl Batch {
 
     /// Adds a script. All keys lie in the bucket of the first.
     pub(super) fn script(&mut self, script: &'static Named, keys: &[Key], arguments: &[&[u8]]) {
+        debug_assert!(keys.iter().all(|key| key.bucket == keys[0].bucket), "{}: keys of several buckets", script.name);
+        self.script_together(script, keys, arguments);
+    }
+
+    /// Adds a script over keys that lie together, as [`Client::together`](super::client::Client::together) says.
+    pub(super) fn script_together(&mut self, script: &'static Named, keys: &[Key], arguments: &[&[u8]]) {
         let bucket = keys.first().map_or(Bucket::SITE, |key| key.bucket);
-        debug_assert!(keys.iter().all(|key| key.bucket == bucket), "{}: keys of several buckets", script.name);
         let keys = keys.iter().map(|key| key.name.clone()).collect();
         let arguments = arguments.iter().map(|argument| argument.to_vec()).collect();
         self.items.push((bucket, Command::Script { script, keys, arguments }));

@@ -254,12 +254,17 @@ impl RedisEngine {
         let mut batch = Batch::new();
         edges(&mut batch, key(Kind::Followers, source.id()), cursor, limit.saturating_add(1));
         let answers = self.client.peek(batch).await?;
-        let mut page = edge_list(&answers[0], TargetKind::User);
-        let goes_on = page.len() > limit;
-        page.truncate(limit);
-        let next = page.last().filter(|_| goes_on).map(|last| (last.at, last.target.id()));
-        let users = page.into_iter().filter_map(|linked| if let Target::User(user) = linked.target { Some(user) } else { None });
-        Ok((users.collect(), next))
+        Ok(follower_list(&answers[0], limit))
+    }
+
+    /// Reads the newest followers of several sources at once, as [`RedisEngine::follower_step`] does of one.
+    pub(super) async fn first_followers(&self, sources: &[Target], limit: usize) -> Result<Vec<(Vec<UserId>, Option<Cursor>)>> {
+        let mut batch = Batch::new();
+        for source in sources {
+            edges(&mut batch, key(Kind::Followers, source.id()), None, limit.saturating_add(1));
+        }
+        let answers = self.client.peek(batch).await?;
+        Ok(answers.iter().map(|answer| follower_list(answer, limit)).collect())
     }
 
     pub(super) async fn are_followed(&self, user: UserId, targets: &[Target]) -> Result<Vec<bool>> {
@@ -446,6 +451,16 @@ pub(super) fn edges(batch: &mut Batch, set: Key, cursor: Option<Cursor>, limit: 
             batch.script(&EDGES, &[set], &[at.as_bytes(), &member(id), limit.as_bytes()]);
         }
     }
+}
+
+/// Reads at most `limit` followers out of an answer with one more, and from where to go on if there is one.
+fn follower_list(answer: &Value, limit: usize) -> (Vec<UserId>, Option<Cursor>) {
+    let mut page = edge_list(answer, TargetKind::User);
+    let goes_on = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| goes_on).map(|last| (last.at, last.target.id()));
+    let users = page.into_iter().filter_map(|linked| if let Target::User(user) = linked.target { Some(user) } else { None });
+    (users.collect(), next)
 }
 
 pub(super) fn edge_list(answer: &Value, kind: TargetKind) -> Vec<Linked> {

@@ -25,6 +25,8 @@ use crate::metrics as names;
 
 /// One page in so many prolongs the life of the facts that it shows.
 const PROLONGED_ONE_IN: u64 = 8;
+/// Pins learnt of in one script: a quarter of a millisecond, so that pages in between don't wait for it.
+const LEARN_STEP: usize = 100;
 /// Merged sources asked about in one command.
 const SOURCES_STEP: usize = 500;
 
@@ -86,7 +88,7 @@ impl RedisEngine {
         if !tail.is_some_and(|tail| tail.is_ready) {
             return self.miss(home, missed).await;
         }
-        self.prolong_feed(&home, left_ms).await?;
+        self.prolong_feed(&home, left_ms).await;
         let followed: Vec<Target> =
             asked.into_iter().zip(answers.flat_map(Answer::list)).filter(|(_, it)| **it != Value::Nil).map(|(it, _)| it).collect();
         if !followed.is_empty() {
@@ -142,15 +144,17 @@ impl RedisEngine {
         Ok(HomePage::default())
     }
 
-    /// Notes that a feed is read, when a sixteenth of its time to live has passed.
-    async fn prolong_feed(&self, home: &Key, left_ms: i64) -> Result<()> {
+    /// Notes that a feed is read, when a sixteenth of its time to live has passed. It may fail: the next page does it.
+    async fn prolong_feed(&self, home: &Key, left_ms: i64) {
         let idle_ms = self.idle_ms();
         if left_ms >= idle_ms - idle_ms / 16 {
-            return Ok(());
+            return;
         }
         let mut batch = Batch::new();
         batch.plain("PEXPIRE", home, |cmd| cmd.arg(idle_ms));
-        self.client.write(batch).await.map(drop)
+        if let Err(error) = self.client.write(batch).await {
+            tracing::debug!(%error, "the life of a feed in Redis was not prolonged now");
+        }
     }
 
     /// Reads the facts of pins, and of their boards. With a viewer also the viewer's edges to what they are about, in the same
@@ -166,11 +170,6 @@ impl RedisEngine {
                 hydrated.pins.insert(*pin, known);
             }
         }
-        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
-            let mut batch = Batch::new();
-            keys.iter().for_each(|pin| batch.plain("PEXPIRE", pin, |cmd| cmd.arg(self.facts_ms())));
-            self.client.write(batch).await?;
-        }
         let shown = || hydrated.pins.values().filter_map(|known| if let Known::Shown(facts) = known { Some(facts) } else { None });
         let mut about = About::default();
         for facts in shown() {
@@ -181,14 +180,19 @@ impl RedisEngine {
         if about.boards.is_empty() {
             return Ok((hydrated, Edges::default()));
         }
-        let keys: Vec<Key> = about.boards.iter().map(|board| key(Kind::Board, *board)).collect();
+        let boards: Vec<Key> = about.boards.iter().map(|board| key(Kind::Board, *board)).collect();
         let mut batch = Batch::new();
-        self.client.ask_values(&mut batch, &keys);
+        self.client.ask_values(&mut batch, &boards);
         if let Some(viewer) = viewer {
             about.ask(&mut batch, viewer);
         }
+        let asked = batch.len();
+        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
+            // It goes along with what is read, and costs no round of its own.
+            keys.iter().for_each(|pin| batch.plain("PEXPIRE", pin, |cmd| cmd.arg(self.facts_ms())));
+        }
         let answers = self.client.read(batch).await?;
-        let (facts, answers) = self.client.values(&answers, keys.len());
+        let (facts, answers) = self.client.values(&answers[..asked], boards.len());
         let known = about.boards.iter().zip(facts).filter_map(|(board, answer)| Some((*board, codec::board(answer.bytes()?)?)));
         let boards: HashMap<BoardId, BoardFacts> = known.collect();
         let mut edges = about.edges(answers);
@@ -292,13 +296,19 @@ impl RedisEngine {
     async fn learn(&self, entries: &[PinFacts]) -> Result<Vec<Position>> {
         let (keep, now) = (self.facts_ms().to_string(), self.clock.now().0.to_string());
         let counts = RETRACTED_MS.to_string();
+        let keys: Vec<Key> = entries.iter().map(|facts| key(Kind::Pin, facts.pin)).collect();
+        let steps = self.client.together(&keys, LEARN_STEP);
         let mut batch = Batch::new();
-        for facts in entries {
-            let arguments = [&codec::pin(facts)[..], keep.as_bytes(), now.as_bytes(), counts.as_bytes()];
-            batch.script(&LEARN, &[key(Kind::Pin, facts.pin)], &arguments);
+        for step in &steps {
+            let bytes: Vec<Vec<u8>> = step.iter().map(|place| codec::pin(&entries[*place])).collect();
+            let mut arguments = vec![keep.as_bytes(), now.as_bytes(), counts.as_bytes()];
+            arguments.extend(bytes.iter().map(Vec::as_slice));
+            let keys: Vec<Key> = step.iter().map(|place| keys[*place].clone()).collect();
+            batch.script_together(&LEARN, &keys, &arguments);
         }
         let answers = self.client.write(batch).await?;
-        let known = entries.iter().zip(&answers).filter_map(|(facts, answer)| codec::known(facts.pin, answer.bytes()?));
+        let learnt = steps.iter().zip(&answers).flat_map(|(step, answer)| step.iter().zip(answer.list()));
+        let known = learnt.filter_map(|(place, answer)| codec::known(entries[*place].pin, answer.bytes()?));
         Ok(known.filter_map(|known| if let Known::Shown(facts) = known { Some(facts.position()) } else { None }).collect())
     }
 

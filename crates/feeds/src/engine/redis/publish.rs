@@ -99,24 +99,38 @@ impl RedisEngine {
     async fn fan_out(&self, fans: Vec<(Position, Vec<Target>)>) -> Result<Vec<Rest>> {
         let mut rests = Vec::new();
         for (position, sources) in fans {
-            let mut reached: HashSet<UserId> = HashSet::new();
-            let is_alone = sources.len() == 1;
-            for source in sources {
-                let (mut cursor, mut left) = (None, self.limits.fan_out_max.max(1));
-                loop {
-                    let step = left.min(FOLLOWERS_STEP);
-                    let (mut followers, next) = self.follower_step(source, cursor, step).await?;
-                    if !is_alone {
-                        followers.retain(|follower| reached.insert(*follower));
-                    }
-                    self.push(position, followers).await?;
-                    (cursor, left) = (next, left - step);
-                    if cursor.is_none() || left == 0 {
-                        break;
-                    }
-                }
-                rests.extend(cursor.map(|after| Rest { pin: position.1, source, after: Some(after) }));
+            rests.extend(self.fan_out_one(position, &sources).await?);
+        }
+        Ok(rests)
+    }
+
+    /// Most sources have few followers: the first ones of all sources are read in one round and reached in another.
+    async fn fan_out_one(&self, position: Position, sources: &[Target]) -> Result<Vec<Rest>> {
+        let max = self.limits.fan_out_max.max(1);
+        let first = max.min(FOLLOWERS_STEP / sources.len().max(1));
+        let mut reached: HashSet<UserId> = HashSet::new();
+        let mut new_among = |mut followers: Vec<UserId>| {
+            if sources.len() > 1 {
+                followers.retain(|follower| reached.insert(*follower));
             }
+            followers
+        };
+        let (mut followers, mut cursors) = (Vec::new(), Vec::with_capacity(sources.len()));
+        for (found, next) in self.first_followers(sources, first).await? {
+            followers.extend(new_among(found));
+            cursors.push(next);
+        }
+        self.push(position, followers).await?;
+        let mut rests = Vec::new();
+        for (source, mut cursor) in sources.iter().zip(cursors) {
+            let mut left = max - first;
+            while cursor.is_some() && left > 0 {
+                let step = left.min(FOLLOWERS_STEP);
+                let (found, next) = self.follower_step(*source, cursor, step).await?;
+                self.push(position, new_among(found)).await?;
+                (cursor, left) = (next, left - step);
+            }
+            rests.extend(cursor.map(|after| Rest { pin: position.1, source: *source, after: Some(after) }));
         }
         Ok(rests)
     }

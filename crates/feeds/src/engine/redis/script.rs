@@ -148,19 +148,23 @@ scripts! {
     PUT, "put", [FENCE, "return redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])"];
     /// Removes keys.
     REMOVE, "remove", [FENCE, "return redis.call('DEL', unpack(KEYS))"];
-    /// Learns of a pin that a built feed holds, unless what is known is newer. Key: pin. Arguments: bytes, milliseconds to keep,
-    /// now, how long a retraction counts. Answers what is known then.
+    /// Learns of pins that a built feed holds, unless what is known is newer. Keys: pins. Arguments: milliseconds to keep, now, how
+    /// long a retraction counts, bytes of each pin. Answers what is known of each then.
     LEARN, "learn", [FENCE, "
-        local known = redis.call('GET', KEYS[1])
-        if known then
-          local kind = known:sub(1, 1)
-          if kind == 'P' or (kind == 'X' and tonumber(ARGV[4]) - struct.unpack('>I8', known:sub(2)) < tonumber(ARGV[5])) then
-            redis.call('PEXPIRE', KEYS[1], ARGV[3])
-            return known
+        local keep, now, counts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+        local learnt = {}
+        for place, key in ipairs(KEYS) do
+          local known = redis.call('GET', key)
+          local kind = known and known:sub(1, 1)
+          if kind == 'P' or (kind == 'X' and now - struct.unpack('>I8', known:sub(2)) < counts) then
+            redis.call('PEXPIRE', key, keep)
+          else
+            known = ARGV[4 + place]
+            redis.call('SET', key, known, 'PX', keep)
           end
+          learnt[place] = known
         end
-        redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-        return ARGV[2]
+        return learnt
     "];
     /// Notes that a board has pins and answers its facts. Key: board.
     PINNED, "pinned", [FENCE, "
