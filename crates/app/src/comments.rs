@@ -12,7 +12,7 @@ use storage::{Condition, Order, Range};
 use crate::compose::App;
 use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
-use crate::hydrate::{Page, PageRequest, lists, page_of, stands};
+use crate::hydrate::{Page, PageRequest, PinView, lists, page_of, stands};
 use crate::plan::Plan;
 use crate::viewer::Viewer;
 
@@ -30,6 +30,8 @@ pub struct CommentView {
 
 /// Replies shown below one comment.
 const REPLIES_SHOWN_MAX: usize = 50;
+/// Comments whose replies are read at once: 1,000 of them at most, as many authors as the feeds are asked about in one call.
+const REPLIED_STEP: usize = 20;
 const COMMENTS_PER_PIN_MAX: u64 = 20_000;
 
 impl App {
@@ -149,6 +151,12 @@ impl App {
     /// Lists the comments of a pin, newest first, each with its replies, oldest first.
     pub async fn comments(&self, viewer: &Viewer, pin: PinId, request: &PageRequest) -> Result<Page<CommentView>> {
         let view = self.pin(viewer, pin).await?;
+        self.comments_on(viewer, &view, request).await
+    }
+
+    /// Lists the comments of a pin that the viewer sees.
+    pub async fn comments_on(&self, viewer: &Viewer, view: &PinView, request: &PageRequest) -> Result<Page<CommentView>> {
+        let pin = view.id();
         let (size, assoc) = (request.size()?, Assoc::PinHasComments);
         let mut after = request.after_edge(lists::of_assoc(assoc))?;
         let mut items = Vec::new();
@@ -169,11 +177,17 @@ impl App {
             }
         }
         let mut page = page_of(items, size, lists::of_assoc(assoc));
-        for comment in &mut page.items {
+        for comments in page.items.chunks_mut(REPLIED_STEP) {
             let range = Range { after: None, limit: REPLIES_SHOWN_MAX, order: Order::Ascending };
-            let edges = self.storage.range(Assoc::CommentHasReplies, comment.comment.id, range).await?;
-            let ids: Vec<Id> = edges.iter().map(|edge| edge.to).collect();
-            comment.replies = self.comment_views(viewer, view.pin.data.owner, &ids, false).await?;
+            let tops: Vec<Id> = comments.iter().map(|comment| comment.comment.id).collect();
+            let replies = self.storage.ranges(Assoc::CommentHasReplies, &tops, range).await?;
+            let ids: Vec<Id> = replies.iter().flatten().map(|edge| edge.to).collect();
+            let mut shown = self.comment_views(viewer, view.pin.data.owner, &ids, false).await?.into_iter().peekable();
+            for (comment, replies) in comments.iter_mut().zip(replies) {
+                for reply in replies {
+                    comment.replies.extend(shown.next_if(|shown| shown.comment.id == reply.to));
+                }
+            }
         }
         Ok(page)
     }

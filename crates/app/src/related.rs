@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{Assoc, Id, PinId};
+use model::{Assoc, Id};
 use storage::Range;
 
 use crate::compose::App;
@@ -17,9 +17,9 @@ const NEIGHBOURS_PER_BOARD: usize = 30;
 
 impl App {
     /// Returns pins like this one. When the index is away, only what shares boards is shown.
-    pub async fn related(&self, viewer: &Viewer, pin: PinId, limit: usize) -> Result<Vec<PinView>> {
-        let view = self.pin(viewer, pin).await?;
-        let mut ids = self.beside(viewer, &view).await?;
+    pub async fn related(&self, viewer: &Viewer, view: &PinView, limit: usize) -> Result<Vec<PinView>> {
+        let pin = view.id();
+        let mut ids = self.beside(viewer, view).await?;
         match self.search.similar(pin, viewer.id(), limit * 2).await {
             Ok(hits) => ids.extend(hits.into_iter().map(|hit| hit.id)),
             Err(error) => {

@@ -14,6 +14,7 @@ mod input;
 mod legal;
 mod notifications;
 mod reconcile;
+mod round_trips;
 mod secrets;
 mod security;
 mod settings;

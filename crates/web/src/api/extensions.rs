@@ -56,7 +56,8 @@ async fn home(State(web): State<Web>, access: Access, params: Params) -> Answer 
 async fn related(State(web): State<Web>, access: Access, Path(pin): Path<String>, params: Params) -> Answer {
     let viewer = access.viewer(READ_PINS)?;
     let size = params.page()?.size()?.min(RELATED_MAX);
-    let views = web.app.related(&viewer, id(&pin, What::Pin)?, size).await?;
+    let view = web.app.pin(&viewer, id(&pin, What::Pin)?).await?;
+    let views = web.app.related(&viewer, &view, size).await?;
     ok(&List { items: pin_shapes(&web, &viewer, &views).await?, bookmark: None })
 }
 

@@ -39,6 +39,17 @@ pub async fn comments_view(
     refused: Option<(String, String)>,
 ) -> app::Result<Comments> {
     let found = web.app.comments(&context.viewer, pin, &query.request()).await?;
+    comments_read(web, context, pin, found, refused).await
+}
+
+/// Shows comments that were read already.
+pub async fn comments_read(
+    web: &Web,
+    context: &Context,
+    pin: PinId,
+    found: app::Page<app::comments::CommentView>,
+    refused: Option<(String, String)>,
+) -> app::Result<Comments> {
     let now = web.app.now();
     let next_url = found.bookmark.as_deref().map(|bookmark| format!("/pin/{pin}/comments?bookmark={bookmark}"));
     Ok(Comments {

@@ -54,8 +54,9 @@ pub fn router() -> Router<Web> {
 async fn show(State(web): State<Web>, context: Context, At(id): At<PinId>) -> Answer {
     let view = web.app.pin(&context.viewer, id).await.told(&web, &context)?;
     let pin = pin_detail(&web, &context, &view).await.told(&web, &context)?;
-    let comments = super::comments::comments_view(&web, &context, id, &ListQuery::default(), None).await.told(&web, &context)?;
-    let related = web.app.related(&context.viewer, id, RELATED).await.told(&web, &context)?;
+    let comments = web.app.comments_on(&context.viewer, &view, &ListQuery::default().request()).await.told(&web, &context)?;
+    let comments = super::comments::comments_read(&web, &context, id, comments, None).await.told(&web, &context)?;
+    let related = web.app.related(&context.viewer, &view, RELATED).await.told(&web, &context)?;
     let related = app::Page { items: related, bookmark: None };
     let more = pin_cards(&web, &context, related, false, |_| String::new()).await.told(&web, &context)?;
     let title = if pin.title.is_empty() { format!("Pin by {}", view.owner.data.name) } else { pin.title.clone() };
