@@ -14,6 +14,8 @@ pub(crate) const SNAPSHOT_BYTES: &str = "feeds_snapshot_bytes";
 pub(crate) const SWEPT_PINS_TOTAL: &str = "feeds_swept_pins_total";
 pub(crate) const CALLS_REFUSED_TOTAL: &str = "feeds_calls_refused_total";
 pub(crate) const REMOTE_LOST_TOTAL: &str = "feeds_remote_lost_total";
+pub(crate) const REDIS_ROUNDS_TOTAL: &str = "feeds_redis_rounds_total";
+pub(crate) const REDIS_COMMANDS_TOTAL: &str = "feeds_redis_commands_total";
 
 /// All metrics of this crate.
 pub const METRICS: &[Metric] = &[
@@ -29,4 +31,6 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(SWEPT_PINS_TOTAL, "Pins forgotten because no list held them any more."),
     Metric::counter(CALLS_REFUSED_TOTAL, "Calls of the feeds service that its access list does not allow, by `caller` and `call`."),
     Metric::counter(REMOTE_LOST_TOTAL, "Calls of feeds services that were lost, by `address`; it is left out for a while."),
+    Metric::counter(REDIS_ROUNDS_TOTAL, "Rounds to Redis that somebody waited for: batches to one server, or to several at the same time."),
+    Metric::counter(REDIS_COMMANDS_TOTAL, "Commands in these rounds, without the markers that say whether the answers can be believed."),
 ];

@@ -34,6 +34,8 @@ mod removal;
 mod script;
 mod stats;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::collections::BTreeMap;

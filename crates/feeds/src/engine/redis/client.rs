@@ -27,6 +27,7 @@ use super::command::{Answer, Batch, Command};
 use super::keys::{self, BUCKET_COUNT, Bucket, Key};
 use super::node::{Lane, Link, Node, Sent};
 use crate::error::{Error, Result};
+use crate::metrics as names;
 
 /// Redirections that one batch follows, with a pause after the first few.
 const REDIRECTIONS_MAX: usize = 8;
@@ -47,6 +48,7 @@ pub(super) struct Client {
     mapping: tokio::sync::Mutex<()>,
     /// Per bucket the link over which its marker was last seen to be right, and the era that it said.
     seen: [AtomicU64; BUCKET_COUNT],
+    rounds: AtomicU64,
 }
 
 /// What a batch may have done when it fails.
@@ -66,7 +68,14 @@ impl Client {
             mapped_at: Mutex::default(),
             mapping: tokio::sync::Mutex::default(),
             seen: [const { AtomicU64::new(0) }; BUCKET_COUNT],
+            rounds: AtomicU64::new(0),
         }
+    }
+
+    /// Counts the rounds so far.
+    #[cfg(test)]
+    pub(super) fn round_count(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// Reads what must be whole.
@@ -139,6 +148,9 @@ impl Client {
                 Err(error) => return Err(failure(effect, has_written, error)),
             };
             asked.clear();
+            self.rounds.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!(names::REDIS_ROUNDS_TOTAL).increment(1);
+            metrics::counter!(names::REDIS_COMMANDS_TOTAL).increment(waiting.len() as u64);
             let sent = groups.into_iter().map(|((_, asking), (node, places))| {
                 let batch = &batch;
                 async move {

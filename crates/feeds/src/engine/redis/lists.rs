@@ -24,6 +24,8 @@ pub(super) const LATE_MS: i64 = 60 * Timestamp::SECOND;
 pub(super) const DISORDER_MS: i64 = LATE_MS + 15 * Timestamp::SECOND;
 /// Entries read at once at most.
 const CHUNK_MAX: usize = 500;
+/// How much more is read in each further round: where very much came within `DISORDER_MS`, rounds cost more than entries.
+const CHUNK_GROWTH: usize = 4;
 
 /// One list and how much of it was read.
 struct Reading {
@@ -88,7 +90,7 @@ impl Merge {
         let reading = &mut self.readings[index];
         reading.is_done = entries.len() < reading.chunk;
         reading.next += entries.len();
-        reading.chunk = (reading.chunk * 2).min(CHUNK_MAX);
+        reading.chunk = (reading.chunk * CHUNK_GROWTH).min(CHUNK_MAX);
         for value in entries {
             let Some(bytes) = value.bytes().filter(|bytes| bytes.len() == codec::ENTRY_BYTES) else {
                 // What stands last.

@@ -1,0 +1,94 @@
+//! How many rounds to the servers a call costs: each is a time of waiting for a page.
+
+use std::sync::Arc;
+
+use model::time::ManualClock;
+use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
+
+use super::RedisEngine;
+use crate::contract::live::Servers;
+use crate::engine::{Change, Engine};
+use crate::facts::{BoardFacts, PinFacts, PublicFeed, Target};
+use crate::limits::Limits;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn user(n: u64) -> UserId {
+    UserId::new(Shard(1), n)
+}
+
+/// A pin of person 1 to 5, on their own board.
+fn facts(n: u64) -> PinFacts {
+    let (owner, board) = (user(n % 5 + 1), BoardId::new(Shard(1), n % 5 + 1));
+    let topics = (0..n % 4).map(|n| TopicId::new(Shard(1), n + 1)).collect();
+    PinFacts {
+        pin: PinId::new(Shard(1), n),
+        owner,
+        board,
+        topics,
+        domain: "example.org".into(),
+        at: NOW.plus(-(n as i64) * Timestamp::MINUTE),
+    }
+}
+
+/// Counts the rounds of a call.
+async fn rounds<T>(engine: &RedisEngine, call: impl Future<Output = crate::Result<T>>) -> (u64, T) {
+    let before = engine.client.round_count();
+    let answer = call.await.expect("an answer");
+    (engine.client.round_count() - before, answer)
+}
+
+async fn check(servers: Servers) {
+    let engine = RedisEngine::open(&servers.url(), Arc::new(ManualClock::at(NOW)), Limits::default()).expect("an engine");
+    engine.clear().await.expect("cleared");
+    engine.complete(0).await.expect("complete");
+    let reader = user(9);
+    let mut changes = Vec::new();
+    for n in 1..=5 {
+        let facts = BoardFacts { owner: user(n), listed: true };
+        changes.push(Change::Board { board: BoardId::new(Shard(1), n), facts: Some(facts) });
+        changes.push(Change::Follow { user: reader, target: Target::User(user(n)), on: true, at: NOW });
+    }
+    engine.apply(changes).await.expect("applied");
+    // It also asks which sources are merged, once a second.
+    engine.merged_sources(false).await.expect("sources");
+    assert_eq!(rounds(&engine, engine.home(reader, None, 25)).await.0, 2, "nothing is there, and that is noted");
+    let built: Vec<PinFacts> = (1..=500).map(facts).collect();
+    assert_eq!(rounds(&engine, engine.fill(reader, built, None)).await.0, 3, "is it wanted, pins, feed");
+
+    for before in [None, Some(facts(100).position())] {
+        *engine.merged.lock() = None;
+        engine.merged_sources(false).await.expect("sources");
+        let (count, page) = rounds(&engine, engine.home(reader, before, 25)).await;
+        assert_eq!((count, page.entries.len()), (3, 25), "entries, pins, boards and edges");
+    }
+    let everybody: Vec<UserId> = (1..=200).map(user).collect();
+    assert_eq!(rounds(&engine, engine.relations(reader, everybody.clone())).await.0, 1);
+    assert_eq!(rounds(&engine, engine.standings(reader, everybody.clone())).await.0, 1, "all that stands between them");
+    let targets = everybody.iter().copied().map(Target::User).chain([Target::Topic(TopicId::new(Shard(1), 1))]).collect();
+    assert_eq!(rounds(&engine, engine.follows(reader, targets)).await.0, 1);
+    assert_eq!(rounds(&engine, engine.counts(everybody)).await.0, 1);
+
+    *engine.merged.lock() = None;
+    engine.merged_sources(false).await.expect("sources");
+    let tagged = PinFacts { at: NOW, ..facts(603) };
+    assert_eq!(tagged.topics.len(), 3);
+    let (count, rests) = rounds(&engine, engine.apply(vec![Change::Publish(tagged)])).await;
+    assert_eq!((count, rests.len()), (4, 0), "facts, public lists, followers of all five sources, their feeds");
+    let (count, page) = rounds(&engine, engine.public(PublicFeed::Everything, None, 25)).await;
+    assert_eq!((count, page.entries.len()), (3, 1), "entries, pins, boards");
+    let newest = engine.home(reader, None, 25).await.expect("a page").entries[0].pin;
+    assert_eq!(newest, PinId::new(Shard(1), 603), "it reached the feed");
+}
+
+#[tokio::test]
+async fn calls_cost_few_rounds() {
+    let Some(servers) = Servers::one("feeds::engine::redis::tests::calls_cost_few_rounds") else { return };
+    check(servers).await;
+}
+
+#[tokio::test]
+async fn calls_cost_as_few_rounds_in_a_cluster() {
+    let Some(servers) = Servers::cluster("feeds::engine::redis::tests::calls_cost_as_few_rounds_in_a_cluster").await else { return };
+    check(servers).await;
+}
