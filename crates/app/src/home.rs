@@ -3,7 +3,7 @@
 //! ```text
 //! candidates   feeds.home ── memory ends? ──▶ storage: k-way merge of what the followed ones pinned, strictly older
 //! hydrate      pins, boards, owners through the cache
-//! filter       may this viewer see it now? listed, not blocked, muted, left out
+//! filter       may this viewer see it now? listed; not blocked, muted, left out, as far as the candidates' source has not seen to it
 //! ```
 //!
 //! The feed never ends falsely: what memory does not hold comes from storage, and a page is filled until there is nothing older.

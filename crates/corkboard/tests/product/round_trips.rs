@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use app::Viewer;
+use app::pins::PinText;
 use feeds::{Fault, Relation, Standing, Target};
 use model::object::{HomeOrder, Privacy};
 
@@ -42,12 +43,17 @@ async fn a_page_asks_the_feeds_once_however_much_stands_on_it() {
     for person in [&ada, &eve, &grace] {
         let board = site.board(person, "Lace", Privacy::Public).await;
         for number in 0..30 {
-            let made = site.pin_text(person, board, text(&format!("Lace {number}"))).await;
+            let words = format!("#one #two #three #lace{number}");
+            let made = site.pin_text(person, board, PinText { description: words, ..text("Lace") }).await;
             site.app.like_pin(&site.eyes(&ada).await, made, true).await.unwrap();
             pin = Some(made);
         }
     }
     site.settle().await;
+    for tag in ["one", "lace7"] {
+        let topic = site.app.topic_id(tag).await.unwrap();
+        site.app.follow(&site.eyes(&bob).await, Target::Topic(topic)).await.unwrap();
+    }
     let mut page = site.browser(&bob);
     assert_eq!(page.get("/").status, 200);
     let pin = pin.unwrap();
@@ -60,7 +66,7 @@ async fn a_page_asks_the_feeds_once_however_much_stands_on_it() {
     // Who is told of comments is asked about in the background.
     site.settle().await;
     let pin = format!("/pin/{pin}");
-    let cases: [(&str, &[(&str, u64)]); 10] = [
+    let cases: [(&str, &[(&str, u64)]); 11] = [
         ("/", &[("home", 1)]),
         ("/ada", &[("standings", 1)]),
         ("/ada/boards", &[("standings", 1)]),
@@ -72,6 +78,8 @@ async fn a_page_asks_the_feeds_once_however_much_stands_on_it() {
         ("/ada/following", &[("relations", 1), ("standings", 2)]),
         ("/bob", &[]),
         ("/bob/followers", &[("relations", 1), ("standings", 1)]),
+        // Two lists of topics: those that are followed, and popular ones.
+        ("/explore/topics", &[("follows", 2), ("relations", 2)]),
         // The pin and its board, who likes it, comments, replies, what stands beside it and what is like it.
         (&pin, &[("follows", 1), ("relations", 7)]),
     ];

@@ -132,16 +132,15 @@ pub async fn person_cards(
 
 /// Makes the tiles of topics, each with the newest picture of it.
 pub async fn topic_tiles(web: &Web, context: &Context, topics: Vec<(String, u64)>) -> app::Result<Vec<TopicTile>> {
+    let tags: Vec<&str> = topics.iter().map(|(tag, _)| tag.as_str()).collect();
+    let found = web.app.topics_tagged(&context.viewer, &tags).await?;
+    let ids: Vec<_> = found.iter().flatten().map(|topic| topic.id).collect();
+    let mut newest = web.app.newest_of_topics(&context.viewer, &ids).await?.into_iter();
     let mut tiles = Vec::with_capacity(topics.len());
-    for (tag, pin_count) in topics {
-        let topic = match web.app.topic(&context.viewer, &tag).await {
-            Ok(topic) => topic,
-            // The index knows tags a moment before their topics are made.
-            Err(app::Error::NotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        let newest = web.app.topic_pins(&context.viewer, topic.id, &PageRequest::first(1)).await?;
-        let picture = newest.items.first().map(|view| present::picture(&view.pin.data, &view.board.data.name));
+    for ((tag, pin_count), topic) in topics.into_iter().zip(found) {
+        let Some(topic) = topic else { continue };
+        let newest = newest.next().flatten();
+        let picture = newest.map(|view| present::picture(&view.pin.data, &view.board.data.name));
         let follow = context.viewer.user.is_some().then(|| Pressed::follow("topic", topic.id, &format!("the topic {tag}"), topic.followed));
         tiles.push(TopicTile { tag, pin_count, picture, follow });
     }
