@@ -16,7 +16,7 @@ impl App {
         self.pin(viewer, pin).await?;
         let kind = if on { EventKind::PinLiked } else { EventKind::PinUnliked };
         self.set_like(viewer, me, Assoc::UserLikesPins, pin.id(), on, kind, vec![pin.id()]).await?;
-        Ok(self.count_of(Assoc::PinLikedByUsers, pin.id()).await?)
+        self.count_of(Assoc::PinLikedByUsers, pin.id()).await
     }
 
     /// Likes a comment or takes the like back. Returns the likes it has then.
@@ -26,7 +26,7 @@ impl App {
         let kind = if on { EventKind::CommentLiked } else { EventKind::CommentUnliked };
         let subjects = vec![comment.id(), stored.data.pin.id()];
         self.set_like(viewer, me, Assoc::UserLikesComments, comment.id(), on, kind, subjects).await?;
-        Ok(self.count_of(Assoc::CommentLikedByUsers, comment.id()).await?)
+        self.count_of(Assoc::CommentLikedByUsers, comment.id()).await
     }
 
     #[allow(clippy::too_many_arguments)] // One private place where an edge, its event and its subjects meet.
