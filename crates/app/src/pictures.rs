@@ -93,18 +93,29 @@ impl App {
     }
 
     async fn hold(&self, held: &StoredPicture, assoc: Assoc, holder: Id) -> Result<()> {
-        let image = self
-            .fresh::<Image>(held.image)
-            .await?
-            .filter(|image| image.data.deleting_since.is_none())
-            .ok_or(Error::NotFound(What::Picture))?;
-        let mut batch = Batch::on(held.image.shard());
-        // The version makes sure that nobody has begun to delete it since it was read.
-        batch.require(Condition::Version(image.id, image.version)).map(assoc, held.image.id(), holder, self.now().0);
+        // A picture seldom changes: the cached one will nearly always do.
+        if let Some(image) = self.object::<Image>(held.image).await?
+            && self.hold_version(&image, assoc, holder).await?
+        {
+            return Ok(());
+        }
+        match self.fresh::<Image>(held.image).await? {
+            Some(image) if self.hold_version(&image, assoc, holder).await? => Ok(()),
+            // Somebody has begun to delete it: to the holder it is gone.
+            _ => Err(Error::NotFound(What::Picture)),
+        }
+    }
+
+    /// Takes hold of a picture that stands as it was read: nobody has begun to delete it since. Says whether it does.
+    async fn hold_version(&self, image: &Stored<Image>, assoc: Assoc, holder: Id) -> Result<bool> {
+        if !image.active || image.data.deleting_since.is_some() {
+            return Ok(false);
+        }
+        let mut batch = Batch::on(image.id.shard());
+        batch.require(Condition::Version(image.id, image.version)).map(assoc, image.id, holder, self.now().0);
         match self.commit(batch).await {
-            // Somebody has: to the holder it is gone.
-            Err(Error::Conflict(_)) => Err(Error::NotFound(What::Picture)),
-            held => held.map(drop),
+            Err(Error::Conflict(_)) => Ok(false),
+            held => held.map(|_| true),
         }
     }
 

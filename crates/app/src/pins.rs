@@ -1,6 +1,7 @@
 //! Pins: made, edited, moved, copied. Deleting them is in `trash.rs`, saving somebody else's in `save.rs`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::limits::{self, PINS_PER_BOARD_MAX, check_link, check_text, domain_of};
@@ -117,8 +118,10 @@ impl App {
     pub async fn create_pin(&self, viewer: &Viewer, new: NewPin) -> Result<PinView> {
         let owner = viewer.require()?;
         let board = self.writable_place(viewer, new.place).await?;
-        if self.count_of(Assoc::BoardHasPins, board.id).await? >= PINS_PER_BOARD_MAX {
-            return Err(Error::Conflict(format!("This board is full: it holds {PINS_PER_BOARD_MAX} pins. Use another board.")));
+        // Of a board that lives elsewhere the decision can't know how many there are at that moment.
+        let is_beside = board.id.shard() == owner.shard();
+        if !is_beside {
+            self.check_room(board.id).await?;
         }
         let text = new.text.checked()?;
         let pin: PinId = self.new_id(owner.shard(), Kind::Pin).await?;
@@ -150,8 +153,8 @@ impl App {
         let stored = Stored { id: pin.id(), version: 1, created_at: now, updated_at: now, active: true, data };
         let mut plan = Plan::decided_on(owner.shard());
         let decision = plan.decision();
-        if board.id.shard() == owner.shard() {
-            decision.require(Condition::Active(board.id));
+        if is_beside {
+            decision.require(Condition::Active(board.id)).require(Condition::CountBelow(Assoc::BoardHasPins, board.id, PINS_PER_BOARD_MAX));
         }
         decision.create(stored.id, &stored.data).emit(self.event(kind, viewer, subjects));
         decision.remap(Assoc::UserHasImages, owner.id(), stored.data.image.id(), stored.id.as_i64());
@@ -160,9 +163,23 @@ impl App {
             decision.claim(NameKind::SourceKey, &key, stored.id).confirm(NameKind::SourceKey, &key, stored.id);
         }
         plan.wish(&pin_edges(&stored, Some(&board)));
-        self.carry_out(plan).await?;
+        if let Err(error) = self.carry_out(plan).await {
+            if let Error::Conflict(_) = error {
+                self.check_room(board.id).await?;
+            }
+            return Err(error);
+        }
         metrics::counter!(crate::metrics::PINS_CREATED_TOTAL).increment(1);
-        self.pin(viewer, pin).await
+        let owner = viewer.user.clone().ok_or(Error::SignInNeeded)?;
+        Ok(PinView { pin: Arc::new(stored), board: Arc::new(board), owner, reason: None })
+    }
+
+    /// Refuses a board that is full.
+    async fn check_room(&self, board: Id) -> Result<()> {
+        if self.storage.count(Assoc::BoardHasPins, board).await? >= PINS_PER_BOARD_MAX {
+            return Err(Error::Conflict(format!("This board is full: it holds {PINS_PER_BOARD_MAX} pins. Use another board.")));
+        }
+        Ok(())
     }
 
     /// Returns the board of a place if the viewer may add pins there.

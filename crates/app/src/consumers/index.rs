@@ -1,5 +1,7 @@
 //! Keeps the search index equal to storage.
 
+use std::collections::BTreeSet;
+
 use ::search::{Doc, Viewers};
 use model::{Assoc, Board, BoardId, Event, EventKind, Id, Pin, PinId, Stored, Topic, User, UserId};
 use runtime::Shutdown;
@@ -11,6 +13,8 @@ use crate::viewer::is_listed;
 
 /// Events read at once.
 const STEP: usize = 256;
+/// Pins read at once.
+const PINS_AT_ONCE: usize = 100;
 
 impl App {
     /// Follows the log until shutdown. The index keeps the offset up to which it is complete; without one it is rebuilt.
@@ -31,8 +35,12 @@ impl App {
                 records = consumer.next(STEP) => records?,
             };
             let Some(last) = records.last().map(|record| record.offset) else { continue };
-            for record in records {
-                self.handle_with_patience("index", record, &|event| self.reconcile_index(event)).await?;
+            // Together it costs a few reads; one by one only when that failed, to find out which is at fault.
+            if let Err(error) = self.reindex_all(records.iter().flat_map(|record| subjects_of(&record.event)).collect()).await {
+                tracing::debug!(%error, "a step of events is indexed one by one");
+                for record in records {
+                    self.handle_with_patience("index", record, &|event| self.reconcile_index(event)).await?;
+                }
             }
             consumer.commit(last).await?;
             self.search.put_offset(last);
@@ -43,39 +51,36 @@ impl App {
 
     /// Makes the index equal to storage for what one event is about. Safe to repeat.
     pub async fn reconcile_index(&self, event: Event) -> Result<()> {
-        use EventKind as K;
-        match event.kind {
-            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
-                if let Some(pin) = event.subject::<PinId>(0) {
-                    self.reindex(pin.id()).await?;
-                }
-                // A save makes the pin it came from rank higher.
-                if let (K::PinSaved, Some(parent)) = (event.kind, event.subject::<PinId>(2)) {
-                    self.reindex(parent.id()).await?;
-                }
-            }
-            K::BoardCreated | K::BoardChanged | K::BoardDeleted | K::CollaboratorJoined | K::CollaboratorLeft => {
-                if let Some(board) = event.subject::<BoardId>(0) {
-                    self.reindex(board.id()).await?;
-                }
-            }
-            K::UserSignedUp | K::UserChanged | K::UserDeleted | K::UserFollowed | K::UserUnfollowed => {
-                if let Some(user) = event.subject::<UserId>(0) {
-                    self.reindex(user.id()).await?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+        self.reindex_all(subjects_of(&event).collect()).await
     }
 
-    /// Puts one object into the index, or takes it out if it is not to be found any more.
-    pub async fn reindex(&self, id: Id) -> Result<()> {
-        match self.document(id).await? {
-            Some(doc) => self.search.put(vec![doc]).await?,
-            None => self.search.remove(vec![id]).await?,
+    /// Puts objects into the index, or takes them out if they are not to be found any more. Pins are read together.
+    async fn reindex_all(&self, ids: BTreeSet<Id>) -> Result<()> {
+        let (pins, others): (Vec<Id>, Vec<Id>) = ids.into_iter().partition(|id| id.kind() == model::Kind::Pin);
+        let mut documents = Vec::with_capacity(pins.len() + others.len());
+        for pins in pins.chunks(PINS_AT_ONCE) {
+            let saves: Vec<_> = pins.iter().map(|id| (Assoc::PinHasSaves, *id)).collect();
+            let (found, saves) = tokio::try_join!(self.storage.get_many::<Pin>(pins), self.storage.counts(&saves))?;
+            for ((id, found), saves) in pins.iter().zip(found).zip(saves) {
+                let document = match found {
+                    Some(stored) => self.document_of_pin(stored, saves).await?,
+                    None => None,
+                };
+                documents.push((*id, document));
+            }
         }
-        Ok(())
+        for id in others {
+            documents.push((id, self.document(id).await?));
+        }
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        for (id, document) in documents {
+            match document {
+                Some(document) => put.push(document),
+                None => gone.push(id),
+            }
+        }
+        self.search.put(put).await?;
+        Ok(self.search.remove(gone).await?)
     }
 
     /// Reads the document of a pin, a board or a person; `None` when there is nothing to find.
@@ -89,8 +94,15 @@ impl App {
     }
 
     async fn pin_document(&self, id: Id) -> Result<Option<Doc>> {
-        let Some(stored) = self.storage.get::<Pin>(id).await? else { return Ok(None) };
-        let pin = stored.data;
+        let (stored, saves) = tokio::try_join!(self.storage.get::<Pin>(id), self.storage.count(Assoc::PinHasSaves, id))?;
+        match stored {
+            Some(stored) => self.document_of_pin(stored, saves).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn document_of_pin(&self, stored: Stored<Pin>, saves: u64) -> Result<Option<Doc>> {
+        let (id, pin) = (stored.id, stored.data);
         if !stored.active || pin.trashed_at.is_some() || pin.hidden {
             return Ok(None);
         }
@@ -109,7 +121,7 @@ impl App {
             domain: pin.domain,
             color: pin.picture.color,
             at: pin.at,
-            saves: self.storage.count(Assoc::PinHasSaves, id).await?,
+            saves,
             viewers: viewers_of(&board),
             image_hash: pin.picture.hash,
         }))
@@ -143,6 +155,23 @@ impl App {
             followers: self.storage.count(Assoc::UserFollowedByUsers, id).await?,
         }))
     }
+}
+
+/// Returns the objects whose documents an event may have changed.
+fn subjects_of(event: &Event) -> impl Iterator<Item = Id> {
+    use EventKind as K;
+    let first = |kind| event.subjects.first().copied().filter(|id| id.kind() == kind);
+    let (subject, parent) = match event.kind {
+        // A save makes the pin it came from rank higher.
+        K::PinSaved => (first(model::Kind::Pin), event.subject::<PinId>(2).map(Id::from)),
+        K::PinCreated | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => (first(model::Kind::Pin), None),
+        K::BoardCreated | K::BoardChanged | K::BoardDeleted | K::CollaboratorJoined | K::CollaboratorLeft => {
+            (first(model::Kind::Board), None)
+        }
+        K::UserSignedUp | K::UserChanged | K::UserDeleted | K::UserFollowed | K::UserUnfollowed => (first(model::Kind::User), None),
+        _ => (None, None),
+    };
+    subject.into_iter().chain(parent)
 }
 
 /// Returns who may find what is on a board: everybody if it is listed, else those who are on it.

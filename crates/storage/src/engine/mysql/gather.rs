@@ -20,7 +20,7 @@ use crate::metrics as names;
 use crate::row::{Edge, Name, Row};
 
 /// Round trips under way beyond which look-ups wait for each other: one more keeps the servers no busier.
-const UNDER_WAY_MAX: usize = 4;
+const UNDER_WAY_MAX: usize = 2;
 /// Things looked up in one round trip.
 const ITEMS_MAX: usize = 400;
 
