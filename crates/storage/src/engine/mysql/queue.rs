@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! nothing is being written   whatever waits goes at once
-//! a group is being written   the next one begins beside it once it would be half as large; else when it has ended
+//! a group is being written   the next one begins beside it once it would be half as large, and no smaller than four; else when it has ended
 //! ```
 //! A commit costs the server some 400 µs whatever is in it, and 20 µs a row: small groups beside a large one take more than they give. Half
 //! as large came out best of a half, two thirds and as large (docs/benchmarks.md). Who writes alone never waits.
@@ -16,6 +16,8 @@ use tokio::sync::{Notify, Semaphore};
 const GROUP_ITEMS_MAX: usize = 256;
 /// Bytes of data in one group; an item that is larger goes alone.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// The smallest group that is written beside another one.
+const BESIDE_MIN: usize = 4;
 /// Items that wait; the next caller waits to be let in.
 const WAITING_MAX: usize = 1_024;
 
@@ -60,8 +62,8 @@ impl<T> Default for Queue<T> {
 
 impl<T> State<T> {
     fn next(&mut self) -> Option<Vec<T>> {
-        let largest = self.writing.iter().copied().max().unwrap_or(0);
-        if self.waiting.len() < largest.div_ceil(2).max(1) {
+        let enough = self.writing.iter().map(|size| size.div_ceil(2).max(BESIDE_MIN)).max().unwrap_or(1);
+        if self.waiting.len() < enough {
             return None;
         }
         let (mut group, mut bytes) = (Vec::with_capacity(self.waiting.len().min(GROUP_ITEMS_MAX)), 0);
@@ -135,21 +137,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_goes_together_and_the_next_group_begins_when_it_is_half_as_large() {
-        let queue = queue(5).await;
+        let queue = queue(9).await;
         let first = take(&queue).expect("nothing is being written");
-        assert_eq!(first.group, [0, 1, 2, 3, 4]);
-        for item in 5..7 {
+        assert_eq!(first.group, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for item in 9..13 {
             queue.push(item, 1).await;
         }
-        assert!(take(&queue).is_none(), "two beside five");
-        queue.push(7, 1).await;
-        let second = take(&queue).expect("three beside five");
-        assert_eq!(second.group, [5, 6, 7]);
-        queue.push(8, 1).await;
+        assert!(take(&queue).is_none(), "four beside nine");
+        queue.push(13, 1).await;
+        let second = take(&queue).expect("five beside nine");
+        assert_eq!(second.group, [9, 10, 11, 12, 13]);
+        for item in 14..17 {
+            queue.push(item, 1).await;
+        }
         drop(first);
-        assert!(take(&queue).is_none(), "one beside three");
+        assert!(take(&queue).is_none(), "three beside five, which are too few for a transaction beside another");
+        queue.push(17, 1).await;
+        drop(take(&queue).expect("four beside five"));
+        queue.push(18, 1).await;
         drop(second);
-        assert_eq!(take(&queue).expect("nothing is being written").group, [8]);
+        assert_eq!(take(&queue).expect("nothing is being written").group, [18]);
     }
 
     #[tokio::test]
