@@ -174,7 +174,7 @@ pub(super) async fn look_ups_at_the_same_time_get_their_own_answers(place: Place
     let storage = place.open();
     // On shards of both servers, of which every third thing is there.
     let from = |n: u64| BoardId::new(Shard((n * 911 % 4096) as u16), n);
-    let (key, is_there) = (|n: u64| format!("ada{n}"), |n: u64| n % 3 == 0);
+    let (key, is_there) = (|n: u64| format!("ada{n}"), |n: u64| n.is_multiple_of(3));
     for n in (0..60).filter(|n| is_there(*n)) {
         let shard = from(n).shard();
         let section = SectionId::new(shard, n);
