@@ -70,6 +70,9 @@ impl Default for Settings {
     }
 }
 
+/// A write that nobody got an answer of has happened by then, or never will: statements and calls have shorter limits.
+const UNKNOWN_WRITES_END_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Locks that people share by chance: enough for two who read at the same moment to seldom wait for each other.
 const TURNS: usize = 256;
 
@@ -124,8 +127,14 @@ impl App {
         Event { id: new_event_id(at), kind, at, actor, subjects, request_id, role, host, data }
     }
 
-    /// Writes a batch and forgets the cached copies of what it changed, also those that other processes share.
+    /// Writes a batch and forgets the cached copies of what it changed, also those that other processes share. Both go on when the caller
+    /// goes away: a write that happened must not leave what was cached of before.
     pub async fn commit(&self, batch: storage::Batch) -> Result<storage::Written> {
+        let app = self.clone();
+        tokio::spawn(async move { app.write_and_forget(batch).await }).await.map_err(crate::error::Error::internal)?
+    }
+
+    async fn write_and_forget(&self, batch: storage::Batch) -> Result<storage::Written> {
         let lists = batch.lists().into_iter().filter(|(assoc, _)| crate::lists::kept(*assoc).is_some());
         let lists = lists.map(|(assoc, from)| Stale::list(assoc, from)).collect::<Vec<_>>();
         let written = self.storage.write(batch).await;
@@ -134,8 +143,15 @@ impl App {
                 let objects = written.versions.iter().map(|(id, version)| Stale::object(*id, *version));
                 self.cache.invalidate_many(objects.chain(lists).collect()).await;
             }
-            // It may have happened.
-            Err(storage::Error::Unknown(_)) => self.cache.invalidate_many(lists).await,
+            // It may have happened, or still be on its way.
+            Err(storage::Error::Unknown(_)) => {
+                self.cache.invalidate_many(lists.clone()).await;
+                let cache = self.cache.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(UNKNOWN_WRITES_END_WITHIN).await;
+                    cache.invalidate_many(lists).await;
+                });
+            }
             Err(_) => {}
         }
         Ok(written?)

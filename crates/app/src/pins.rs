@@ -164,8 +164,12 @@ impl App {
         }
         plan.wish(&pin_edges(&stored, Some(&board)));
         if let Err(error) = self.carry_out(plan).await {
+            // Where it is not known whether there is a pin, its hold stays.
             if let Error::Conflict(_) = error {
-                self.check_room(board.id).await?;
+                self.let_go_of_picture(stored.data.image, pin).await?;
+                if let Err(full @ Error::Conflict(_)) = self.check_room(board.id).await {
+                    return Err(full);
+                }
             }
             return Err(error);
         }

@@ -199,16 +199,27 @@ impl Cache {
     /// of a list or a value that began before this. For a purged object give the version after its last. The second level is told behind the
     /// caller's back.
     pub fn invalidate(&self, stale: Stale) {
-        let stale = vec![stale];
-        self.drop_near(&stale);
-        drop(self.tell_engine(move |engine| async move { engine.invalidate(stale).await }));
+        drop(self.begin_to_invalidate(vec![stale]));
     }
 
     /// Does what [`Cache::invalidate`] does, for many, and waits until other processes will see it: that is, until the second level knows
     /// it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
     pub async fn invalidate_many(&self, stale: Vec<Stale>) {
+        if let Some(told) = self.begin_to_invalidate(stale) {
+            // Late, it is not undone; that it failed has been counted.
+            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
+        }
+    }
+
+    fn begin_to_invalidate(&self, stale: Vec<Stale>) -> Option<tokio::task::JoinHandle<()>> {
         self.drop_near(&stale);
-        self.engine_is_told(move |engine| async move { engine.invalidate(stale).await }).await;
+        let cache = self.clone();
+        self.tell_engine(move |engine| async move {
+            let told = engine.invalidate(stale.clone()).await;
+            // Until it was told, it gave others of this process what it had: that, and loads that began with it, go as well.
+            cache.drop_near(&stale);
+            told
+        })
     }
 
     fn drop_near(&self, stale: &[Stale]) {

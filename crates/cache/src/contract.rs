@@ -626,6 +626,46 @@ async fn lists_are_right_when_the_second_level_is_dead() {
     }
 }
 
+/// A second level through which somebody else in the process reads a list just before it learns that the list was written.
+#[derive(Debug)]
+struct Nosy {
+    inner: MemoryEngine,
+    cache: std::sync::OnceLock<Cache>,
+}
+
+#[async_trait::async_trait]
+impl Engine for Nosy {
+    async fn get_many(&self, asked: Vec<Asked>) -> crate::Result<Vec<Looked>> {
+        self.inner.get_many(asked).await
+    }
+
+    async fn fill(&self, refills: Vec<Refill>) -> crate::Result<Vec<bool>> {
+        self.inner.fill(refills).await
+    }
+
+    async fn invalidate(&self, stale: Vec<Stale>) -> crate::Result<()> {
+        if let Some(cache) = self.cache.get() {
+            assert_eq!(read_lists(cache, &[list_key(1)], 9).await, [3], "what the second level still has");
+        }
+        self.inner.invalidate(stale).await
+    }
+
+    async fn clear(&self) -> crate::Result<()> {
+        self.inner.clear().await
+    }
+}
+
+#[tokio::test]
+async fn a_list_read_while_it_is_being_invalidated_is_not_kept() {
+    let clock = clock();
+    let nosy = Arc::new(Nosy { inner: MemoryEngine::new(clock.clone()), cache: std::sync::OnceLock::new() });
+    let cache = Cache::with_engine(Some(nosy.clone()), CacheLimits::default(), clock);
+    assert_eq!(read_lists(&cache, &[list_key(1)], 3).await, [3]);
+    nosy.cache.set(cache.clone()).expect("once");
+    cache.invalidate_many(vec![Stale::list(list_key(1).0, list_key(1).1)]).await;
+    assert_eq!(read_lists(&cache, &[list_key(1)], 4).await, [4], "the process that wrote reads its own write");
+}
+
 #[test]
 fn an_unknown_address_is_refused_with_what_is_known() {
     let refused = |url: &str| Cache::open(url, CacheLimits::default()).expect_err("no address").to_string();

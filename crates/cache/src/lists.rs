@@ -63,11 +63,11 @@ enum Known {
     List {
         list: Arc<List>,
         until: Timestamp,
+        /// The turn at which its load began.
+        begun: u64,
     },
     /// Invalidated at this turn: what loads bring that began before is not kept.
-    Forgotten {
-        turn: u64,
-    },
+    Forgotten { turn: u64 },
 }
 
 /// Lists in memory.
@@ -84,7 +84,7 @@ impl Lists {
 
     fn get(&self, key: ListKey, now: impl FnOnce() -> Timestamp) -> Option<Arc<List>> {
         self.shelf.get(&key, |known| match known {
-            Known::List { list, until } => (*until == FOR_EVER || now() < *until).then(|| list.clone()),
+            Known::List { list, until, .. } => (*until == FOR_EVER || now() < *until).then(|| list.clone()),
             Known::Forgotten { .. } => None,
         })?
     }
@@ -98,7 +98,9 @@ impl Lists {
         let weight = ENTRY_BYTES + size_of::<List>() + list.newest.len() * size_of::<(Id, i64)>();
         self.shelf.update(&key, |old| match old {
             Some(Known::Forgotten { turn }) if *turn >= begun => None,
-            _ => Some((Known::List { list, until }, weight)),
+            // A load that began later may have seen more.
+            Some(Known::List { begun: other, .. }) if *other > begun => None,
+            _ => Some((Known::List { list, until, begun }, weight)),
         });
     }
 
@@ -226,6 +228,16 @@ impl Cache {
 mod tests {
     use super::*;
     use model::{Shard, UserId};
+
+    #[test]
+    fn what_was_loaded_later_stays_whatever_ends_later() {
+        let lists = Lists::new(1 << 20);
+        let (key, of) = ((Assoc::UserHasPins, UserId::new(Shard(3), 1).id()), |count| Arc::new(List { count, newest: Vec::new() }));
+        let (slow, _, quick) = (lists.begin(), lists.forget(key), lists.begin());
+        lists.keep(key, of(2), FOR_EVER, quick);
+        lists.keep(key, of(1), FOR_EVER, slow);
+        assert_eq!(lists.get(key, || Timestamp(0)).map(|list| list.count), Some(2));
+    }
 
     #[test]
     fn a_list_is_read_as_it_was_written_and_nothing_else_is_read() {

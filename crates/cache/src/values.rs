@@ -1,4 +1,4 @@
-//! Lists and fragments by key: fresh for a while, then shown once more while someone refills them.
+//! Values by name, such as fragments: fresh for a while, then shown once more while someone refills them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ enum Known {
         value: Arc<dyn Any + Send + Sync>,
         fresh_until: Timestamp,
         stale_until: Timestamp,
+        /// The turn at which its load began.
+        begun: u64,
     },
     /// Forgotten at this turn: what loads bring that began before is not kept.
-    Forgotten {
-        turn: u64,
-    },
+    Forgotten { turn: u64 },
 }
 
 /// A value and whether its time is up.
@@ -42,7 +42,7 @@ impl Values {
     /// Looks a key up. A value of another type, and one past its second life, are misses.
     pub(crate) fn get<V: Send + Sync + 'static>(&self, key: &str, now: Timestamp) -> Option<Found<V>> {
         let (value, is_fresh) = self.shelf.get(key, |known| match known {
-            Known::Value { value, fresh_until, stale_until } if now < *stale_until => Some((value.clone(), now < *fresh_until)),
+            Known::Value { value, fresh_until, stale_until, .. } if now < *stale_until => Some((value.clone(), now < *fresh_until)),
             _ => None,
         })??;
         value.downcast::<V>().ok().map(|value| Found { value, is_fresh })
@@ -56,9 +56,11 @@ impl Values {
     pub(crate) fn keep<V: Send + Sync + 'static>(&self, key: &Arc<str>, value: Arc<V>, ttl: Duration, begun: u64, now: Timestamp) {
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4);
         let fresh_until = now.plus(ttl_ms);
-        let known = Known::Value { value, fresh_until, stale_until: fresh_until.plus(ttl_ms) };
+        let known = Known::Value { value, fresh_until, stale_until: fresh_until.plus(ttl_ms), begun };
         self.shelf.update(key, |old| match old {
             Some(Known::Forgotten { turn }) if *turn >= begun => None,
+            // A load that began later may have seen more.
+            Some(Known::Value { begun: other, .. }) if *other > begun => None,
             _ => Some((known, 1)),
         });
     }

@@ -257,3 +257,25 @@ async fn what_is_written_is_decided_by_storage_when_feeds_know_a_block_too_long_
     assert!(site.app.add_comment(&bobs, pin, "Fine.", None).await.is_err(), "ada blocks bob");
     site.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_away_in_the_middle_of_a_like_still_sees_it() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let board = site.board(&ada, "Lace", model::object::Privacy::Public).await;
+    let pin = site.pin(&ada, board, "A collar").await;
+    let eyes = site.eyes(&bob).await;
+    let (mut on, mut cut) = (true, 0);
+    for round in 0..60_u64 {
+        site.app.likes(&eyes, &[pin.id()]).await.unwrap();
+        let limit = std::time::Duration::from_micros(20 * round);
+        cut += u64::from(tokio::time::timeout(limit, site.app.like_pin(&eyes, pin, on)).await.is_err());
+        // What was begun ends within moments.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let there = site.app.storage.edges(model::Assoc::UserLikesPins, bob.id.id(), &[pin.id()]).await.unwrap()[0].is_some();
+        assert_eq!(site.app.likes(&eyes, &[pin.id()]).await.unwrap(), [there], "round {round}");
+        on = !there;
+    }
+    assert!(cut > 0, "nobody went away");
+    site.finish().await;
+}

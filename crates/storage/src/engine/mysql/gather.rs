@@ -1,14 +1,17 @@
 //! Look-ups that are asked at the same time go to the servers together.
 //!
 //! ```text
-//! few are under way     a look-up goes at once, alone
+//! few are under way     a look-up goes at once, alone; one that takes long is no longer counted
 //! as many as may        it waits; when one ends, all that wait go in one round trip to each server
 //! ```
 //! A statement of its own costs the server and us some 60 µs, one more row in a statement 3. Who asks alone never waits.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use model::{Assoc, Id, NameKind, Shard};
 use mysql::Row as Answer;
 use parking_lot::Mutex;
@@ -21,6 +24,8 @@ use crate::row::{Edge, Name, Row};
 
 /// Round trips under way beyond which look-ups wait for each other: one more keeps the servers no busier.
 const UNDER_WAY_MAX: usize = 2;
+/// A round trip that takes longer than this meets a server in trouble: those who wait for others must not wait for it.
+const TURN_MAX: Duration = Duration::from_millis(30);
 /// Things looked up in one round trip.
 const ITEMS_MAX: usize = 400;
 
@@ -81,6 +86,20 @@ pub(super) struct Gather {
 /// The right to one round trip. When it ends, those who wait have the next.
 struct Turn(Option<Arc<Gather>>);
 
+impl Turn {
+    /// Does the work, and gives the turn on when it has ended or takes long.
+    async fn within<T>(self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        match tokio::time::timeout(TURN_MAX, &mut work).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(self);
+                work.await
+            }
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(gather) = self.0.take() {
@@ -108,10 +127,7 @@ impl Gather {
             }
         };
         match answer {
-            None => {
-                let _turn = Turn(Some(self.clone()));
-                alone.await
-            }
+            None => Turn(Some(self.clone())).within(alone).await,
             Some(answer) => answer.await.unwrap_or_else(|_| Err(Error::Unavailable("Storage is closed.".to_owned()))),
         }
     }
@@ -130,10 +146,9 @@ impl Gather {
         match runtime {
             Ok(runtime) if !group.is_empty() || !state.waiting.is_empty() => {
                 drop(state);
-                runtime.spawn(async move {
-                    let _turn = Turn(Some(self.clone()));
-                    self.answer(group).await;
-                });
+                // Made here, so that it comes back also from a runtime that ends before the task begins.
+                let turn = Turn(Some(self.clone()));
+                runtime.spawn(async move { turn.within(self.answer(group)).await });
             }
             _ => state.under_way -= 1,
         }
@@ -149,12 +164,15 @@ impl Gather {
                 items.len() - 1
             });
         }
-        let found = self.engine.look_up_all(&items).await;
-        let answer = |waiting: &Waiting| match &found {
-            Ok(found) => Ok(waiting.items.iter().map(|item| found[places[item]].clone()).collect()),
-            Err(error) => Err(error.clone()),
+        let answers: Vec<Result<Vec<Found>>> = match self.engine.look_up_all(&items).await {
+            Ok(found) => {
+                let answer = |waiting: &Waiting| Ok(waiting.items.iter().map(|item| found[places[item]].clone()).collect());
+                group.iter().map(answer).collect()
+            }
+            Err(error) if group.len() == 1 => vec![Err(error)],
+            // It may be a single thing, on a server that is away: nobody else is to be told so.
+            Err(_) => join_all(group.iter().map(|waiting| self.engine.look_up_all(&waiting.items))).await,
         };
-        let answers: Vec<_> = group.iter().map(answer).collect();
         for (waiting, answer) in group.into_iter().zip(answers) {
             // Whoever asked may have gone.
             let _ = waiting.reply.send(answer);
