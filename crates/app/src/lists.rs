@@ -102,7 +102,8 @@ fn edges(newest: &[(Id, i64)]) -> impl Iterator<Item = Edge> {
     newest.iter().map(|(to, sequence)| Edge { to: *to, sequence: *sequence })
 }
 
-/// Reads lists from storage: the edges of each association at once, then the counts of those of which there are more.
+/// Reads lists from storage: the edges of each association at once, then the counts of those of which there are more. Storage must say what is true
+/// now: lists have no floors that would keep out what a replica says late.
 async fn load(storage: &Storage, wanted: Vec<ListKey>) -> storage::Result<Vec<List>> {
     let mut by_assoc: BTreeMap<Assoc, Vec<usize>> = BTreeMap::new();
     for (index, (assoc, _)) in wanted.iter().enumerate() {
