@@ -12,7 +12,7 @@ use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimit
 use crate::error::{Error, Result};
 use crate::flights::{Flights, Joined, wait};
 use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
-use crate::lists::{ListKey, Lists};
+use crate::lists::{self, ListKey, Lists};
 use crate::metrics as names;
 use crate::objects::{FOR_EVER, Objects};
 use crate::shared::{Told, ask, look, share, share_value};
@@ -80,7 +80,7 @@ impl Cache {
                 engine,
                 objects: Objects::new(limits.bytes - limits.bytes / LISTS_PART),
                 object_flights: Flights::default(),
-                lists: Lists::new(limits.bytes / LISTS_PART),
+                lists: lists::lists(limits.bytes / LISTS_PART),
                 list_flights: Flights::default(),
                 values: Values::new(limits.values),
                 value_flights: Flights::default(),
@@ -205,10 +205,7 @@ impl Cache {
     /// Does what [`Cache::invalidate`] does, for many, and waits until other processes will see it: that is, until the second level knows
     /// it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
     pub async fn invalidate_many(&self, stale: Vec<Stale>) {
-        if let Some(told) = self.begin_to_invalidate(stale) {
-            // Late, it is not undone; that it failed has been counted.
-            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
-        }
+        is_told(self.begin_to_invalidate(stale)).await;
     }
 
     fn begin_to_invalidate(&self, stale: Vec<Stale>) -> Option<tokio::task::JoinHandle<()>> {
@@ -227,7 +224,7 @@ impl Cache {
         for Stale { key, version } in stale {
             match key {
                 Key::Object(id) => self.inner.objects.invalidate(*id, *version, now),
-                Key::List(assoc, from) => self.inner.lists.forget((*assoc, *from)),
+                Key::List(assoc, from) => self.inner.lists.forget(&(*assoc, *from)),
                 Key::Value(name) => self.inner.values.forget(name),
             }
         }
@@ -243,7 +240,7 @@ impl Cache {
     /// predecessor died and may have left invalidations undone. Nodes that can't be reached now are told when they come back.
     pub async fn begin_anew(&self) {
         self.forget_near();
-        self.engine_is_told(|engine| async move { engine.clear().await }).await;
+        is_told(self.tell_engine(|engine| async move { engine.clear().await })).await;
     }
 
     /// Tells whether a second level is there, and may hold what this process has put out of date and could not tell.
@@ -269,17 +266,6 @@ impl Cache {
         self.inner.objects.clear();
         self.inner.lists.clear();
         self.inner.values.clear();
-    }
-
-    /// Tells the second level and waits until it knows, or can't be told, for two seconds at most.
-    async fn engine_is_told<Fut>(&self, call: impl FnOnce(Arc<dyn Engine>) -> Fut)
-    where
-        Fut: Future<Output = Result<()>> + Send + 'static,
-    {
-        if let Some(told) = self.tell_engine(call) {
-            // Late, it is not undone; that it failed has been counted.
-            let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), told).await;
-        }
     }
 
     /// Tells the second level in a task of its own, which nobody's going away ends.
@@ -407,7 +393,7 @@ impl Cache {
     }
 
     fn bytes(&self) -> usize {
-        self.inner.objects.bytes() + self.inner.lists.bytes()
+        self.inner.objects.bytes() + self.inner.lists.weight()
     }
 
     pub fn stats(&self) -> Stats {
@@ -419,6 +405,14 @@ impl Cache {
             hits: self.inner.hits.load(Ordering::Relaxed),
             misses: self.inner.misses.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// Waits until the second level knows, or can't be told, for two seconds at most.
+async fn is_told(telling: Option<tokio::task::JoinHandle<()>>) {
+    if let Some(telling) = telling {
+        // Late, it is not undone; that it failed has been counted.
+        let _ = tokio::time::timeout(Duration::from_millis(INVALIDATE_MS_MAX), telling).await;
     }
 }
 

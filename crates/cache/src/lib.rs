@@ -10,7 +10,7 @@
 //! ```
 //! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second.
 //!
-//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `shelf.rs` (bounded
+//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `turns.rs` (what has no version), `shelf.rs` (bounded
 //! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
 //!
 //! Invariants
@@ -30,6 +30,7 @@ mod lists;
 mod objects;
 mod shared;
 mod shelf;
+mod turns;
 mod values;
 
 #[cfg(test)]

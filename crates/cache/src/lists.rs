@@ -7,7 +7,7 @@
 //! loads that may have read it before, here (`turn`) and in the second level.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use model::{Assoc, Id, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::limits::{ALONE_MS, CELL_MS, CELL_STALE_MS, ENTRY_BYTES, NEAR_MS};
 use crate::metrics as names;
 use crate::objects::FOR_EVER;
 use crate::shared::{fill, look};
-use crate::shelf::Shelf;
+use crate::turns::Turns;
 
 /// An association and the object that it leads from.
 pub type ListKey = (Assoc, Id);
@@ -59,69 +59,16 @@ impl List {
     }
 }
 
-enum Known {
-    List {
-        list: Arc<List>,
-        until: Timestamp,
-        /// The turn at which its load began.
-        begun: u64,
-    },
-    /// Invalidated at this turn: what loads bring that began before is not kept.
-    Forgotten { turn: u64 },
+/// Lists in memory, each with the end of what is believed of it.
+pub(crate) type Lists = Turns<ListKey, (Arc<List>, Timestamp)>;
+
+/// Makes room for lists.
+pub(crate) fn lists(bytes_max: usize) -> Lists {
+    Turns::new(bytes_max, ENTRY_BYTES)
 }
 
-/// Lists in memory.
-pub(crate) struct Lists {
-    shelf: Shelf<ListKey, Known>,
-    /// Counts loads and invalidations, so that their order is known.
-    turn: AtomicU64,
-}
-
-impl Lists {
-    pub(crate) fn new(bytes_max: usize) -> Lists {
-        Lists { shelf: Shelf::new(bytes_max), turn: AtomicU64::new(0) }
-    }
-
-    fn get(&self, key: ListKey, now: impl FnOnce() -> Timestamp) -> Option<Arc<List>> {
-        self.shelf.get(&key, |known| match known {
-            Known::List { list, until, .. } => (*until == FOR_EVER || now() < *until).then(|| list.clone()),
-            Known::Forgotten { .. } => None,
-        })?
-    }
-
-    /// Begins a load; `keep` shows the turn that this returns.
-    fn begin(&self) -> u64 {
-        self.turn.fetch_add(1, Ordering::AcqRel)
-    }
-
-    fn keep(&self, key: ListKey, list: Arc<List>, until: Timestamp, begun: u64) {
-        let weight = ENTRY_BYTES + size_of::<List>() + list.newest.len() * size_of::<(Id, i64)>();
-        self.shelf.update(&key, |old| match old {
-            Some(Known::Forgotten { turn }) if *turn >= begun => None,
-            // A load that began later may have seen more.
-            Some(Known::List { begun: other, .. }) if *other > begun => None,
-            _ => Some((Known::List { list, until, begun }, weight)),
-        });
-    }
-
-    pub(crate) fn forget(&self, key: ListKey) {
-        let turn = self.turn.fetch_add(1, Ordering::AcqRel);
-        self.shelf.update(&key, |_| Some((Known::Forgotten { turn }, ENTRY_BYTES)));
-        // Marked as used, because it must outlive the loads that it stops.
-        self.shelf.get(&key, |_| ());
-    }
-
-    pub(crate) fn clear(&self) {
-        self.shelf.clear();
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.shelf.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.shelf.weight()
-    }
+fn weight_of(list: &List) -> usize {
+    ENTRY_BYTES + size_of::<List>() + list.newest.len() * size_of::<(Id, i64)>()
 }
 
 impl Cache {
@@ -133,7 +80,8 @@ impl Cache {
         Fut: Future<Output = Result<Vec<List>, E>>,
     {
         let inner = &*self.inner;
-        let look = |key: &ListKey| inner.lists.get(*key, || inner.clock.now());
+        let look =
+            |key: &ListKey| inner.lists.get(key, |(list, until)| (*until == FOR_EVER || inner.clock.now() < *until).then(|| list.clone()));
         let found: Vec<Option<Arc<List>>> = keys.iter().map(look).collect();
         let missing = found.iter().filter(|found| found.is_none()).count();
         self.count(keys.len() - missing, missing);
@@ -209,7 +157,7 @@ impl Cache {
         }
         if self.is_current(generation) {
             for (key, list) in &loaded {
-                inner.lists.keep(*key, list.clone(), believed, turn);
+                inner.lists.keep(key, (list.clone(), believed), weight_of(list), turn);
             }
             // An `invalidate_all` that came between the two looks has cleared before this kept.
             if !self.is_current(generation) {
@@ -231,12 +179,12 @@ mod tests {
 
     #[test]
     fn what_was_loaded_later_stays_whatever_ends_later() {
-        let lists = Lists::new(1 << 20);
+        let lists = lists(1 << 20);
         let (key, of) = ((Assoc::UserHasPins, UserId::new(Shard(3), 1).id()), |count| Arc::new(List { count, newest: Vec::new() }));
-        let (slow, _, quick) = (lists.begin(), lists.forget(key), lists.begin());
-        lists.keep(key, of(2), FOR_EVER, quick);
-        lists.keep(key, of(1), FOR_EVER, slow);
-        assert_eq!(lists.get(key, || Timestamp(0)).map(|list| list.count), Some(2));
+        let (slow, _, quick) = (lists.begin(), lists.forget(&key), lists.begin());
+        lists.keep(&key, (of(2), FOR_EVER), 1, quick);
+        lists.keep(&key, (of(1), FOR_EVER), 1, slow);
+        assert_eq!(lists.get(&key, |(list, _)| Some(list.count)), Some(2));
     }
 
     #[test]
