@@ -17,9 +17,7 @@ use model::{Assoc, Id, Image, ImageId, Kind, NameKind, Picture, PinId, Stored, U
 use storage::{Batch, Condition};
 
 use crate::compose::App;
-use crate::edges::EdgeWish;
 use crate::error::{Error, Result, What};
-use crate::jobs;
 
 /// A picture that is stored, and how large its original is.
 #[derive(Clone, Debug)]
@@ -87,12 +85,6 @@ impl App {
     /// Takes hold of a picture for a pin that is about to be written.
     pub async fn hold_picture(&self, held: &StoredPicture, pin: PinId) -> Result<()> {
         self.hold(held, Assoc::ImageHasPins, pin.id()).await
-    }
-
-    /// Lets go of a picture for a pin that was not made; its bytes go when nothing else holds it.
-    pub(crate) async fn let_go_of_picture(&self, image: ImageId, pin: PinId) -> Result<()> {
-        self.mend_edges(&[EdgeWish::new(Assoc::ImageHasPins, image, pin, None)]).await?;
-        self.enqueue_after(jobs::DeletePicture { image }, self.settings.picture_grace_ms).await
     }
 
     /// Takes hold of a picture for a profile.

@@ -166,7 +166,7 @@ impl App {
         if let Err(error) = self.carry_out(plan).await {
             // Where it is not known whether there is a pin, its hold stays.
             if let Error::Conflict(_) = error {
-                self.let_go_of_picture(stored.data.image, pin).await?;
+                self.after_purge(pin, stored.data.image).await?;
                 if let Err(full @ Error::Conflict(_)) = self.check_room(board.id).await {
                     return Err(full);
                 }

@@ -102,10 +102,8 @@ impl App {
             if rows.is_empty() {
                 return Ok(count);
             }
-            let mut docs = Vec::with_capacity(rows.len());
-            for row in rows.iter().filter(|row| row.active) {
-                docs.extend(self.document(row.id).await?);
-            }
+            let active = rows.iter().filter(|row| row.active).map(|row| row.id);
+            let docs: Vec<_> = self.documents(active).await?.into_iter().filter_map(|(_, document)| document).collect();
             count += docs.len() as u64;
             self.search.put(docs).await?;
         }

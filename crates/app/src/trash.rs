@@ -135,7 +135,7 @@ impl App {
         self.commit_unheld(batch, &guard).await
     }
 
-    /// Lets go of the picture of a pin that is purged: only now nothing can bring the pin back.
+    /// Lets go of the picture of a pin that is purged, or was never made: only now nothing can bring the pin back.
     pub(crate) async fn after_purge(&self, pin: PinId, image: ImageId) -> Result<()> {
         if self.storage.get::<Pin>(pin).await?.is_some() {
             return Ok(());

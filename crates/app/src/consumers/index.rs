@@ -54,8 +54,21 @@ impl App {
         self.reindex_all(subjects_of(&event).collect()).await
     }
 
-    /// Puts objects into the index, or takes them out if they are not to be found any more. Pins are read together.
+    /// Puts objects into the index, or takes them out if they are not to be found any more.
     async fn reindex_all(&self, ids: BTreeSet<Id>) -> Result<()> {
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        for (id, document) in self.documents(ids).await? {
+            match document {
+                Some(document) => put.push(document),
+                None => gone.push(id),
+            }
+        }
+        self.search.put(put).await?;
+        Ok(self.search.remove(gone).await?)
+    }
+
+    /// Reads the documents of pins, boards and people; `None` when there is nothing to find. Pins are read together.
+    pub async fn documents(&self, ids: impl IntoIterator<Item = Id>) -> Result<Vec<(Id, Option<Doc>)>> {
         let (pins, others): (Vec<Id>, Vec<Id>) = ids.into_iter().partition(|id| id.kind() == model::Kind::Pin);
         let mut documents = Vec::with_capacity(pins.len() + others.len());
         for pins in pins.chunks(PINS_AT_ONCE) {
@@ -70,35 +83,14 @@ impl App {
             }
         }
         for id in others {
-            documents.push((id, self.document(id).await?));
+            let document = match id.kind() {
+                model::Kind::Board => self.board_document(id).await?,
+                model::Kind::User => self.user_document(id).await?,
+                _ => None,
+            };
+            documents.push((id, document));
         }
-        let (mut put, mut gone) = (Vec::new(), Vec::new());
-        for (id, document) in documents {
-            match document {
-                Some(document) => put.push(document),
-                None => gone.push(id),
-            }
-        }
-        self.search.put(put).await?;
-        Ok(self.search.remove(gone).await?)
-    }
-
-    /// Reads the document of a pin, a board or a person; `None` when there is nothing to find.
-    pub async fn document(&self, id: Id) -> Result<Option<Doc>> {
-        match id.kind() {
-            model::Kind::Pin => self.pin_document(id).await,
-            model::Kind::Board => self.board_document(id).await,
-            model::Kind::User => self.user_document(id).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn pin_document(&self, id: Id) -> Result<Option<Doc>> {
-        let (stored, saves) = tokio::try_join!(self.storage.get::<Pin>(id), self.storage.count(Assoc::PinHasSaves, id))?;
-        match stored {
-            Some(stored) => self.document_of_pin(stored, saves).await,
-            None => Ok(None),
-        }
+        Ok(documents)
     }
 
     async fn document_of_pin(&self, stored: Stored<Pin>, saves: u64) -> Result<Option<Doc>> {

@@ -99,7 +99,10 @@ fn main() -> anyhow::Result<()> {
     }
     let rates_or = |rates: &[f64]| number("--rate").map_or_else(|| rates.to_vec(), |rate| vec![rate]);
     let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
-    ONLY.store(only.map_or(0, |only| KINDS.iter().position(|kind| kind == only).map_or(0, |at| at + 1)), Ordering::Relaxed);
+    if let Some(only) = only {
+        let kind = KINDS.iter().position(|kind| kind == only).with_context(|| format!("--only {only}: known are {}", KINDS.join(", ")))?;
+        ONLY.store(kind + 1, Ordering::Relaxed);
+    }
     if has("--fleet") {
         return floor::bench(&runtime, &graph, &rates_or(&floor::RATES), seconds);
     }

@@ -186,7 +186,7 @@ impl MysqlEngine {
         let shards: Vec<Shard> = items.iter().map(Item::shard).collect();
         let mut found: Vec<Found> = items.iter().map(Item::absent).collect();
         let statements = |places: &[usize]| Questions::of(items, places).statements();
-        self.read_spread(&shards, statements, |places, sets| Questions::of(items, places).take(items, sets, &mut found)).await?;
+        self.read_spread(&shards, statements, |places, sets| Questions::of(items, places).take(sets, &mut found)).await?;
         Ok(found)
     }
 }
@@ -197,8 +197,7 @@ struct Questions {
     rows: Vec<(Id, usize)>,
     counts: Vec<((Assoc, Id), usize)>,
     edges: BTreeMap<(Assoc, Id), Vec<(Id, usize)>>,
-    names: Vec<usize>,
-    sql_of_names: Vec<String>,
+    names: Vec<(String, usize)>,
 }
 
 impl Questions {
@@ -209,10 +208,7 @@ impl Questions {
                 Item::Row(id) => questions.rows.push((*id, *place)),
                 Item::Count(assoc, from) => questions.counts.push(((*assoc, *from), *place)),
                 Item::Edge(assoc, from, to) => questions.edges.entry((*assoc, *from)).or_default().push((*to, *place)),
-                Item::Name(shard, kind, key) => {
-                    questions.names.push(*place);
-                    questions.sql_of_names.push(read::name_sql(*shard, *kind, key));
-                }
+                Item::Name(shard, kind, key) => questions.names.push((read::name_sql(*shard, *kind, key), *place)),
             }
         }
         questions
@@ -227,12 +223,12 @@ impl Questions {
             let tos: Vec<Id> = tos.iter().map(|(to, _)| *to).collect();
             read::edges_sql(*assoc, *from, &tos)
         }));
-        statements.extend(self.sql_of_names);
+        statements.extend(self.names.into_iter().map(|(sql, _)| sql));
         statements
     }
 
     /// Takes the answers, in the order of the statements.
-    fn take(self, items: &[Item], sets: Vec<Vec<Answer>>, found: &mut [Found]) -> Result<()> {
+    fn take(self, sets: Vec<Vec<Answer>>, found: &mut [Found]) -> Result<()> {
         let mut sets = sets.into_iter();
         let mut next = || sets.next().ok_or_else(|| Error::Corrupt("A server did not answer all that it was asked.".to_owned()));
         let tables: std::collections::BTreeSet<&str> = self.rows.iter().map(|(id, _)| id.kind().table()).collect();
@@ -258,8 +254,7 @@ impl Questions {
                 found[place] = Found::Edge(edges.iter().find(|edge| edge.to == to).map(|edge| edge.sequence));
             }
         }
-        for place in self.names {
-            debug_assert!(matches!(items[place], Item::Name(..)));
+        for (_, place) in self.names {
             found[place] = Found::Name(next()?.first().map(read::decode_name).transpose()?);
         }
         Ok(())
