@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Id, Object, Stored};
+use model::{Id, Object, Stored, Timestamp};
 use runtime::{SharedClock, SystemClock};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -14,7 +14,8 @@ use crate::flights::{Flights, Joined, wait};
 use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
 use crate::lists::{self, ListKey, Lists};
 use crate::metrics as names;
-use crate::objects::{FOR_EVER, Objects};
+use crate::objects::Objects;
+use crate::others::{Belief, Others};
 use crate::shared::{Told, ask, look, share, share_value};
 use crate::shelf::Shelf;
 use crate::values::Values;
@@ -28,6 +29,7 @@ pub struct Cache {
 pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) engine: Option<Arc<dyn Engine>>,
+    pub(crate) others: Others,
     objects: Objects,
     object_flights: Flights<Id>,
     pub(crate) lists: Lists,
@@ -78,6 +80,7 @@ impl Cache {
             inner: Arc::new(Inner {
                 clock,
                 engine,
+                others: Others::new(),
                 objects: Objects::new(limits.bytes - limits.bytes / LISTS_PART),
                 object_flights: Flights::default(),
                 lists: lists::lists(limits.bytes / LISTS_PART),
@@ -102,7 +105,7 @@ impl Cache {
         Fut: Future<Output = std::result::Result<Vec<Option<Stored<T>>>, E>>,
     {
         // The inner `None` is "there is no such object", the outer one a miss.
-        let look = |id: &Id| self.inner.objects.get(*id, || self.inner.clock.now());
+        let look = |id: &Id| self.inner.objects.get(*id, &self.inner.others, || self.inner.clock.now());
         let found: Vec<Option<Option<Arc<Stored<T>>>>> = ids.iter().map(look).collect();
         let missing = found.iter().filter(|found| found.is_none()).count();
         self.count(ids.len() - missing, missing);
@@ -137,18 +140,20 @@ impl Cache {
         let begun = self.inner.clock.now();
         let mut left = wanted;
         let mut leases = Vec::new();
-        let mut believed = FOR_EVER;
+        let mut belief = Belief::FOR_EVER;
+        let mut absent_until = Timestamp(i64::MAX);
         let mut renewed: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::new();
         let mut loaded: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::with_capacity(left.len());
         if let Some(engine) = &self.inner.engine {
-            believed = begun.plus(NEAR_MS);
+            belief = Belief::of(begun, NEAR_MS);
+            absent_until = begun.plus(NEAR_MS);
             let near: Vec<_> = left.iter().map(|id| (*id, self.inner.objects.near(*id, begun))).collect();
             left.clear();
             let mut away_count = 0;
             for (id, told) in ask::<T>(engine.as_ref(), &near).await {
                 match told {
                     Told::Found(object) => loaded.push((id, object.map(Arc::new))),
-                    Told::Current(version) => match self.inner.objects.renew(id, version, believed) {
+                    Told::Current(version) => match self.inner.objects.renew(id, version, belief, |_| true) {
                         Some(object) => renewed.push((id, Some(object))),
                         // It was invalidated or driven out since.
                         None => left.push(id),
@@ -157,14 +162,18 @@ impl Cache {
                         left.push(id);
                         leases.extend(lease.map(|lease| (id, lease)));
                     }
-                    Told::Away => {
-                        left.push(id);
-                        away_count += 1;
-                    }
+                    Told::Away => match self.renew_in_silence(id, belief) {
+                        Some(object) => renewed.push((id, Some(object))),
+                        None => {
+                            left.push(id);
+                            away_count += 1;
+                        }
+                    },
                 }
             }
             if away_count > 0 && away_count == left.len() {
-                believed = begun.plus(ALONE_MS);
+                belief = Belief::of(begun, ALONE_MS);
+                absent_until = begun.plus(ALONE_MS);
             }
         }
         if !left.is_empty() {
@@ -176,10 +185,9 @@ impl Cache {
         }
         let now = self.inner.clock.now();
         if self.is_current(generation) {
-            let absent = believed.min(now.plus(NEGATIVE_MS));
+            let absent_until = absent_until.min(now.plus(NEGATIVE_MS));
             for (id, object) in &loaded {
-                let until = if object.is_some() { believed } else { absent };
-                self.inner.objects.keep(*id, object.clone(), until, now);
+                self.inner.objects.keep(*id, object.clone(), belief, absent_until, now);
             }
             // An `invalidate_all` that came between the two looks has cleared before this kept.
             if !self.is_current(generation) {
@@ -193,6 +201,13 @@ impl Cache {
         loaded.sort_unstable_by_key(|(id, _)| *id);
         metrics::gauge!(names::BYTES).set(self.bytes() as f64);
         Ok(loaded)
+    }
+
+    /// Believes a near copy anew of which nobody can be asked, because nobody else can have changed what it is a copy of.
+    fn renew_in_silence<T: Object>(&self, id: Id, belief: Belief) -> Option<Arc<Stored<T>>> {
+        let (inner, now) = (&*self.inner, self.inner.clock.now());
+        let version = inner.objects.near(id, now).held?;
+        inner.objects.renew(id, version, belief, |belief| inner.others.have_been_silent(belief, now))
     }
 
     /// Drops what is out of date; call it after the commit. For a minute no refill that read an older version of an object is kept, and none
@@ -253,12 +268,20 @@ impl Cache {
         self.inner.engine.is_some()
     }
 
-    /// Takes notice that another process has written to storage, and what is not known. With a second level the other process has told
-    /// that, and near copies are believed for a moment only; without one, everything goes.
+    /// Takes notice that another process has written to storage, and what is not known. With a second level the other process tells that
+    /// there, and near copies are believed for a moment only; without one, everything goes.
     pub fn others_have_written(&self) {
-        if self.inner.engine.is_none() {
-            self.forget_near();
+        match self.inner.engine {
+            Some(_) => self.inner.others.have_written(self.inner.clock.now()),
+            None => self.forget_near(),
         }
+    }
+
+    /// Takes notice that all commits of other processes up to so long ago have been told by [`Cache::others_have_written`]. While that is
+    /// said again and again, and there are none, near copies are believed longer.
+    pub fn others_are_known(&self, ago: Duration) {
+        let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX / 2);
+        self.inner.others.are_known_at(self.inner.clock.now().plus(-ago));
     }
 
     fn forget_near(&self) {

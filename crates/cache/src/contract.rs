@@ -11,7 +11,7 @@ use testkit::{Proxy, memcached};
 use tokio::sync::{Barrier, oneshot};
 
 use crate::engine::{Asked, Cell, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill};
-use crate::limits::{CELL_MS, CELL_STALE_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS};
+use crate::limits::{CELL_MS, CELL_STALE_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS, SETTLE_MS, SILENT_MS};
 use crate::{Cache, CacheLimits, List, ListKey, Stale};
 
 /// An engine and what it stands on.
@@ -90,6 +90,7 @@ contract!(
     a_write_reaches_the_other_caches,
     caches_share_values,
     caches_share_lists_and_the_writer_sees_its_own_at_once,
+    near_copies_are_believed_while_others_are_silent,
 );
 
 fn clock() -> Arc<ManualClock> {
@@ -380,6 +381,68 @@ async fn caches_share_lists_and_the_writer_sees_its_own_at_once(bed: Bed) {
     assert_eq!(read_lists(&writer, &keys, 6).await, [6, 3, 6]);
     bed.clock.advance(NEAR_MS);
     assert_eq!(read_lists(&other, &keys, 7).await, [6, 3, 6]);
+}
+
+/// Lets time pass in which storage is heard and tells of nobody.
+fn pass_in_silence(cache: &Cache, clock: &ManualClock, ms: i64) {
+    clock.advance(ms);
+    cache.others_are_known(Duration::ZERO);
+}
+
+/// Reads an object and a list; what nobody has is loaded as `version`.
+async fn read_both(cache: &Cache, version: u64) -> (Option<u64>, u64) {
+    (read(cache, &[id(1)], version, &AtomicUsize::new(0)).await[0], read_lists(cache, &[list_key(1)], version).await[0])
+}
+
+async fn near_copies_are_believed_while_others_are_silent(bed: Bed) {
+    let (cache, other, both) = (bed.cache(), bed.cache(), |n| (Some(n), n));
+    let write = async |version| {
+        other.invalidate_many(vec![Stale::object(id(1), version), Stale::list(list_key(1).0, list_key(1).1)]).await;
+    };
+    cache.others_have_written();
+    pass_in_silence(&cache, &bed.clock, SETTLE_MS);
+    assert_eq!(read_both(&cache, 3).await, both(3));
+    write(4).await;
+    pass_in_silence(&cache, &bed.clock, SILENT_MS - 1);
+    assert_eq!(read_both(&cache, 4).await, both(3), "nobody was asked, because storage has not told of the write");
+    cache.others_have_written();
+    assert_eq!(read_both(&cache, 4).await, both(4));
+    // It may have been read before the writer had told the second level.
+    write(5).await;
+    pass_in_silence(&cache, &bed.clock, NEAR_MS);
+    assert_eq!(read_both(&cache, 5).await, both(5));
+    pass_in_silence(&cache, &bed.clock, SETTLE_MS);
+    assert_eq!(read_both(&cache, 6).await, both(5));
+    write(7).await;
+    pass_in_silence(&cache, &bed.clock, SILENT_MS);
+    assert_eq!(read_both(&cache, 7).await, both(7), "half a minute is the most");
+    write(8).await;
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read_both(&cache, 8).await, both(8), "storage is not heard any more");
+}
+
+#[tokio::test]
+async fn a_dead_second_level_in_silence_costs_storage_nothing() {
+    let clock = clock();
+    let faulty = Arc::new(Faulty::new(Arc::new(MemoryEngine::new(clock.clone()))));
+    let cache = Cache::with_engine(Some(faulty.clone()), CacheLimits::default(), clock.clone());
+    let both = |n| (Some(n), n);
+    cache.others_have_written();
+    pass_in_silence(&cache, &clock, SETTLE_MS);
+    assert_eq!(read_both(&cache, 3).await, both(3));
+    for _ in 0..3 {
+        pass_in_silence(&cache, &clock, SILENT_MS);
+        faulty.inject([Fault::Unavailable, Fault::Unavailable]);
+        assert_eq!(read_both(&cache, 4).await, both(3), "what nobody else can have changed");
+        assert_eq!(faulty.pending_count(), 0, "it was asked");
+    }
+    faulty.inject([Fault::Unavailable; 4]);
+    cache.invalidate_many(vec![Stale::object(id(1), 5), Stale::list(list_key(1).0, list_key(1).1)]).await;
+    assert_eq!(read_both(&cache, 5).await, both(5), "its own write");
+    cache.others_have_written();
+    pass_in_silence(&cache, &clock, SILENT_MS);
+    faulty.inject([Fault::Unavailable; 2]);
+    assert_eq!(read_both(&cache, 6).await, both(6), "somebody else may have written it");
 }
 
 #[tokio::test]

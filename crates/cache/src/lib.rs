@@ -8,10 +8,11 @@
 //! lists(keys)   ─▶ the same                                                   a list is how many edges there are, and the newest
 //! commit ─▶ invalidate(object and version, lists): older copies go, and a refill that read before is not kept
 //! ```
-//! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second.
+//! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second; longer while
+//! storage says that no other process writes.
 //!
-//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `turns.rs` (what has no version), `shelf.rs` (bounded
-//! maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
+//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `turns.rs` (what has no version), `others.rs` (for how long a near
+//! copy is believed), `shelf.rs` (bounded maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
 //!
 //! Invariants
 //! - A cache that is full, empty or dead changes how long an answer takes, never the answer.
@@ -28,6 +29,7 @@ mod cache;
 mod flights;
 mod lists;
 mod objects;
+mod others;
 mod shared;
 mod shelf;
 mod turns;

@@ -18,7 +18,12 @@ pub(crate) const INVALIDATE_MS_MAX: u64 = 2_000;
 /// Milliseconds for which an object or a list in the process is believed without asking the second level: what another process has written
 /// is seen after this.
 pub(crate) const NEAR_MS: i64 = Timestamp::SECOND;
-/// The same while nobody answers there, so that storage is not asked for everything each second.
+/// Milliseconds for which it is believed while no other process writes.
+pub(crate) const SILENT_MS: i64 = 30 * Timestamp::SECOND;
+/// Milliseconds after another process's commit within which the second level may not have been told of it: a commit waits two seconds for
+/// that, and what is late then goes on behind.
+pub(crate) const SETTLE_MS: i64 = 5 * Timestamp::SECOND;
+/// The same as the first while nobody answers there, so that storage is not asked for everything each second.
 pub(crate) const ALONE_MS: i64 = 5 * Timestamp::SECOND;
 /// Milliseconds after which an object goes from the second level by itself: the last resort for what nobody could invalidate.
 pub(crate) const CELL_MS: u64 = 600_000;

@@ -9,13 +9,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{Assoc, Id, Timestamp};
+use model::{Assoc, Id};
 
 use crate::cache::Cache;
 use crate::engine::{Asked, Cell, Key, Lease, Looked, Refill};
 use crate::limits::{ALONE_MS, CELL_MS, CELL_STALE_MS, ENTRY_BYTES, NEAR_MS};
 use crate::metrics as names;
-use crate::objects::FOR_EVER;
+use crate::others::Belief;
 use crate::shared::{fill, look};
 use crate::turns::Turns;
 
@@ -59,8 +59,8 @@ impl List {
     }
 }
 
-/// Lists in memory, each with the end of what is believed of it.
-pub(crate) type Lists = Turns<ListKey, (Arc<List>, Timestamp)>;
+/// Lists in memory, and for how long each is believed.
+pub(crate) type Lists = Turns<ListKey, (Arc<List>, Belief)>;
 
 /// Makes room for lists.
 pub(crate) fn lists(bytes_max: usize) -> Lists {
@@ -80,8 +80,8 @@ impl Cache {
         Fut: Future<Output = Result<Vec<List>, E>>,
     {
         let inner = &*self.inner;
-        let look =
-            |key: &ListKey| inner.lists.get(key, |(list, until)| (*until == FOR_EVER || inner.clock.now() < *until).then(|| list.clone()));
+        let believe = |(list, belief): &(Arc<List>, Belief)| inner.others.believe(*belief, || inner.clock.now()).then(|| list.clone());
+        let look = |key: &ListKey| inner.lists.get(key, believe);
         let found: Vec<Option<Arc<List>>> = keys.iter().map(look).collect();
         let missing = found.iter().filter(|found| found.is_none()).count();
         self.count(keys.len() - missing, missing);
@@ -100,14 +100,16 @@ impl Cache {
         let inner = &*self.inner;
         let generation = inner.generation.load(Ordering::Acquire);
         let (turn, begun) = (inner.lists.begin(), inner.clock.now());
-        let mut believed = FOR_EVER;
+        let mut belief = Belief::FOR_EVER;
         let mut loaded: Vec<(ListKey, Arc<List>)> = Vec::with_capacity(wanted.len());
         let mut leases: Vec<Option<Lease>> = Vec::new();
         let mut left = wanted;
         if let Some(engine) = &inner.engine {
-            believed = begun.plus(NEAR_MS);
+            belief = Belief::of(begun, NEAR_MS);
             let asked = left.iter().map(|(assoc, from)| Asked { key: Key::List(*assoc, *from), held: None, stale_ms: CELL_STALE_MS });
             let looked = look(engine.as_ref(), asked.collect()).await;
+            let now = inner.clock.now();
+            let silent = |(list, belief): &(Arc<List>, Belief)| inner.others.have_been_silent(*belief, now).then(|| list.clone());
             let (mut away, mut missed) = (0, 0);
             let mut open = Vec::new();
             for (key, looked) in left.iter().zip(looked) {
@@ -125,6 +127,11 @@ impl Cache {
                     Looked::Found(_, lease) | Looked::Current(lease) => lease,
                     Looked::Lease(lease) | Looked::Busy(lease) => Some(lease),
                     Looked::Away => {
+                        // Nobody can be asked; but if nobody else has written, what is in memory is true.
+                        if let Some(list) = inner.lists.get(key, silent) {
+                            loaded.push((*key, list));
+                            continue;
+                        }
                         away += 1;
                         None
                     }
@@ -137,7 +144,7 @@ impl Cache {
             metrics::counter!(names::ENGINE_MISSES_TOTAL).increment(missed - away);
             metrics::counter!(names::ENGINE_AWAY_TOTAL).increment(away);
             if away > 0 && away == missed {
-                believed = begun.plus(ALONE_MS);
+                belief = Belief::of(begun, ALONE_MS);
             }
             left = open;
         }
@@ -157,7 +164,7 @@ impl Cache {
         }
         if self.is_current(generation) {
             for (key, list) in &loaded {
-                inner.lists.keep(key, (list.clone(), believed), weight_of(list), turn);
+                inner.lists.keep(key, (list.clone(), belief), weight_of(list), turn);
             }
             // An `invalidate_all` that came between the two looks has cleared before this kept.
             if !self.is_current(generation) {
@@ -182,8 +189,8 @@ mod tests {
         let lists = lists(1 << 20);
         let (key, of) = ((Assoc::UserHasPins, UserId::new(Shard(3), 1).id()), |count| Arc::new(List { count, newest: Vec::new() }));
         let (slow, _, quick) = (lists.begin(), lists.forget(&key), lists.begin());
-        lists.keep(&key, (of(2), FOR_EVER), 1, quick);
-        lists.keep(&key, (of(1), FOR_EVER), 1, slow);
+        lists.keep(&key, (of(2), Belief::FOR_EVER), 1, quick);
+        lists.keep(&key, (of(1), Belief::FOR_EVER), 1, slow);
         assert_eq!(lists.get(&key, |(list, _)| Some(list.count)), Some(2));
     }
 

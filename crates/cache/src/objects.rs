@@ -11,17 +11,15 @@ use crate::engine::Cell;
 use crate::error::{Error, Result};
 use crate::limits::{ENTRY_BYTES, FLOOR_MS};
 use crate::metrics as names;
+use crate::others::{Belief, Others};
 use crate::shelf::Shelf;
 
 type Erased = Arc<dyn Any + Send + Sync>;
 
-/// The end of what is believed until it is invalidated.
-pub(crate) const FOR_EVER: Timestamp = Timestamp(i64::MAX);
-
 /// What is known about one id.
 enum Known {
-    /// Believed until then. After that, it may be renewed.
-    Object { object: Erased, version: u64, until: Timestamp },
+    /// When it is not believed any more, it may be renewed.
+    Object { object: Erased, version: u64, belief: Belief },
     /// There was none when it was last looked for.
     Absent { until: Timestamp },
     /// It was written: what a load brings must be of this version at least.
@@ -48,9 +46,9 @@ impl Objects {
     }
 
     /// Looks an id up: `Some(None)` is "there is no such object", `None` a miss. An object of another type is a miss.
-    pub(crate) fn get<T: Object>(&self, id: Id, now: impl FnOnce() -> Timestamp) -> Option<Option<Arc<Stored<T>>>> {
+    pub(crate) fn get<T: Object>(&self, id: Id, others: &Others, now: impl FnOnce() -> Timestamp) -> Option<Option<Arc<Stored<T>>>> {
         let found = self.shelf.get(&id, |known| match known {
-            Known::Object { object, until, .. } => (*until == FOR_EVER || now() < *until).then(|| Some(object.clone())),
+            Known::Object { object, belief, .. } => others.believe(*belief, now).then(|| Some(object.clone())),
             Known::Absent { until } => (now() < *until).then_some(None),
             Known::Floor { .. } => None,
         })??;
@@ -69,11 +67,11 @@ impl Objects {
         near.unwrap_or_default()
     }
 
-    /// Believes an object again, if it is still of this version.
-    pub(crate) fn renew<T: Object>(&self, id: Id, version: u64, until: Timestamp) -> Option<Arc<Stored<T>>> {
+    /// Believes an object anew, if it is still of this version and `may` allows it.
+    pub(crate) fn renew<T: Object>(&self, id: Id, version: u64, anew: Belief, may: impl FnOnce(Belief) -> bool) -> Option<Arc<Stored<T>>> {
         let renewed = self.shelf.change(&id, |known| match known {
-            Known::Object { object, version: held, until: believed } if *held == version => {
-                *believed = until;
+            Known::Object { object, version: held, belief } if *held == version && may(*belief) => {
+                *belief = anew;
                 Some(object.clone())
             }
             _ => None,
@@ -82,7 +80,7 @@ impl Objects {
     }
 
     /// Keeps what a load brought, unless something newer is known.
-    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, until: Timestamp, now: Timestamp) {
+    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, belief: Belief, absent_until: Timestamp, now: Timestamp) {
         let version = object.as_ref().map_or(0, |object| object.version);
         let weight = object.as_ref().map_or(ENTRY_BYTES, |object| ENTRY_BYTES + estimate(object));
         let is_kept = self.shelf.update(&id, |old| {
@@ -93,8 +91,8 @@ impl Objects {
             };
             let known = match object {
                 _ if version < version_min => return None,
-                Some(object) => Known::Object { object, version, until },
-                None => Known::Absent { until },
+                Some(object) => Known::Object { object, version, belief },
+                None => Known::Absent { until: absent_until },
             };
             Some((known, weight))
         });

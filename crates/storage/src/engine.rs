@@ -4,6 +4,7 @@
 //! have happened), `Conflict`, `NotFound` (a write that was refused as a whole), `Corrupt`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use model::{Assoc, Event, Id, Kind, NameKind, Shard, Timestamp, UserId};
@@ -127,6 +128,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Returns a receiver that changes after commits of other processes only.
     fn watch_others(&self) -> tokio::sync::watch::Receiver<u64>;
+
+    /// Returns an instant up to which every commit of other processes has been told to those who watch them: a commit that is acknowledged
+    /// before that instant was told before this returns. `None` where that can't be said.
+    fn others_known_until(&self) -> Option<Instant> {
+        None
+    }
 
     /// Lists a shard's audit entries by number, from the one after `after`.
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>>;

@@ -240,6 +240,12 @@ impl Storage {
         self.engine().watch_others()
     }
 
+    /// Returns an instant up to which every commit of other processes has been told to receivers of [`Storage::watch_others`]: ask first,
+    /// then look at them. `None` where that can't be said.
+    pub fn others_known_until(&self) -> Option<std::time::Instant> {
+        self.engine().others_known_until()
+    }
+
     /// Lists a shard's audit entries by number, from the one after `after` (0 = from the first).
     pub async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditEntry>> {
         check_shard(shard)?;

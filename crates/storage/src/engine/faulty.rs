@@ -191,6 +191,10 @@ impl Engine for Faulty {
         self.inner.watch_others()
     }
 
+    fn others_known_until(&self) -> Option<std::time::Instant> {
+        self.inner.others_known_until()
+    }
+
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(self.inner.audit_log(shard, after, limit)).await
     }

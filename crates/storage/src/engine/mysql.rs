@@ -368,6 +368,10 @@ impl Engine for MysqlEngine {
         self.cluster.process.others.subscribe()
     }
 
+    fn others_known_until(&self) -> Option<Instant> {
+        self.cluster.others_known_until()
+    }
+
     async fn audit_log(&self, shard: Shard, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
         self.read(shard, read::audit_log_sql(shard, after, limit), |rows| decode_all(rows, read::decode_audit)).await
     }

@@ -70,6 +70,12 @@ impl Cluster {
         self.topology.read().map.epoch
     }
 
+    /// Up to when all servers were asked for the commits of others, and could have taken any.
+    pub fn others_known_until(&self) -> Option<Instant> {
+        let topology = self.topology.read();
+        topology.nodes.values().map(|node| *node.heard_at.lock()).min()?
+    }
+
     pub fn map(&self) -> ShardMap {
         self.topology.read().map.clone()
     }

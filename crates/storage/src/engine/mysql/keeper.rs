@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use mysql::Server;
@@ -89,13 +89,21 @@ impl Keeper {
             forget_writers(&node.primary).await?;
             self.has_tables = true;
         }
-        let sets = node
-            .primary
-            .query_within("SELECT writer, SUM(count) FROM commits GROUP BY writer; SELECT epoch FROM shard_map WHERE id = 1", LOOK_TIME)
-            .await?;
-        let [commits, epochs] = sets.as_slice() else { return Err(Error::Corrupt("The server did not tell its commits.".to_owned())) };
+        let asked_at = Instant::now();
+        let sql = format!(
+            "SELECT writer, SUM(count) FROM commits GROUP BY writer; SELECT epoch FROM shard_map WHERE id = 1; SELECT {}",
+            leased()
+        );
+        let sets = node.primary.query_within(&sql, LOOK_TIME).await?;
+        let [commits, epochs, leases] = sets.as_slice() else {
+            return Err(Error::Corrupt("The server did not tell its commits.".to_owned()));
+        };
         let counts: HashMap<i64, u64> = commits.iter().map(|row| Ok((row.i64(0)?, row.u64(1)?))).collect::<mysql::Result<_>>()?;
         self.hear(cluster, counts);
+        // While it has its lease, nobody else takes writes in its place.
+        if leases.first().is_some_and(|row| row.bool(0) == Ok(true)) {
+            *node.heard_at.lock() = Some(asked_at);
+        }
         let epoch = epochs.first().map(|row| row.u64(0)).transpose()?.unwrap_or(0);
         if epoch > cluster.epoch() {
             cluster.refresh().await?;
@@ -258,10 +266,62 @@ pub(super) async fn arrive(target: &Server, shard: u16, epoch: u64) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use model::{Kind, Shard};
     use mysql::Limits;
 
+    use super::ROUND;
     use crate::contract::fleet::{Fleet, site};
+    use crate::engine::Engine;
+    use crate::engine::mysql::MysqlEngine;
     use crate::engine::mysql::node::server;
+
+    /// Waits until everything that has been committed by now is known.
+    async fn until_known(engine: &MysqlEngine) {
+        let now = Instant::now();
+        let is_known = async || {
+            while engine.others_known_until().is_none_or(|until| until < now) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_known()).await.expect("the servers answer");
+    }
+
+    #[tokio::test]
+    async fn what_others_have_committed_is_told_before_it_is_known_and_ones_own_is_not_theirs() {
+        let Some(fleet) = Fleet::start("what_others_have_committed_is_told", 2) else { return };
+        let (mine, other) = (fleet.open(), fleet.open());
+        let mut others = mine.watch_others();
+        let shards = [Shard(0), Shard(4_095)];
+        for _ in 0..3 {
+            for shard in shards {
+                until_known(&mine).await;
+                others.mark_unchanged();
+                other.reserve(shard, Kind::Pin, 1).await.expect("a commit");
+                until_known(&mine).await;
+                assert!(others.has_changed().expect("open"), "shard {}", shard.0);
+                others.mark_unchanged();
+                mine.reserve(shard, Kind::Pin, 1).await.expect("a commit");
+                until_known(&mine).await;
+                assert!(!others.has_changed().expect("open"), "one's own commit on shard {}", shard.0);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_of_a_server_without_its_lease() {
+        let Some(fleet) = Fleet::start("nothing_is_known_of_a_server_without_its_lease", 1) else { return };
+        let engine = fleet.open();
+        until_known(&engine).await;
+        // Promised to somebody else at a later epoch: nobody gives the lease again.
+        let server = server(&fleet.map.servers[0].primary, &site(), Limits::default()).expect("a server");
+        server.query("UPDATE shard_map SET promised = epoch + 1; UPDATE lease SET until_ms = 0").await.expect("no lease");
+        let ended_at = Instant::now();
+        tokio::time::sleep(3 * ROUND).await;
+        let known = engine.others_known_until().expect("it was known");
+        assert!(known <= ended_at, "somebody else may take the writes");
+    }
 
     #[tokio::test]
     async fn processes_of_the_past_are_forgotten_and_those_of_today_are_not() {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql::{Credentials, Limits, Server};
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -35,7 +36,9 @@ pub(super) struct Node {
     pub primary: Server,
     pub replicas: Vec<Replica>,
     queue: Arc<Queue<Request>>,
-    keeper: parking_lot::Mutex<Option<AbortHandle>>,
+    keeper: Mutex<Option<AbortHandle>>,
+    /// When the keeper last asked for the commits of others, and heard of all.
+    pub heard_at: Mutex<Option<Instant>>,
 }
 
 pub(super) struct Replica {
@@ -81,7 +84,7 @@ impl Node {
             tokio::spawn(lane.serve(queue.clone()));
         }
         let replicas = entry.replicas.iter().map(replica).collect::<Result<_>>()?;
-        Ok(Node { entry: entry.clone(), primary, replicas, queue, keeper: parking_lot::Mutex::default() })
+        Ok(Node { entry: entry.clone(), primary, replicas, queue, keeper: Mutex::default(), heard_at: Mutex::default() })
     }
 
     /// Names the primary anew, with time for statements that look at everything.
