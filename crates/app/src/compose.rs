@@ -9,6 +9,7 @@ use runtime::{Health, SharedClock, new_event_id};
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::plan::Whole;
 use crate::viewer::Viewer;
 
 /// Everything an action needs, handed in by the binary.
@@ -91,6 +92,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     parts: Parts,
     turns: Turns,
+    whole: Whole,
 }
 
 impl std::ops::Deref for App {
@@ -102,7 +104,7 @@ impl std::ops::Deref for App {
 
 impl App {
     pub fn new(parts: Parts) -> App {
-        App(Arc::new(Inner { parts, turns: Turns::default() }))
+        App(Arc::new(Inner { parts, turns: Turns::default(), whole: Whole::default() }))
     }
 
     /// Waits until nobody else in this process reads and writes what this person was shown, and holds that until the guard goes.
@@ -110,6 +112,10 @@ impl App {
         // Fibonacci hashing: the high bits depend on both shard and number.
         let turn = user.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         self.0.turns.0[turn as usize % TURNS].lock().await
+    }
+
+    pub(crate) fn whole(&self) -> &Whole {
+        &self.0.whole
     }
 
     pub fn now(&self) -> Timestamp {

@@ -74,9 +74,6 @@ impl App {
     /// Tells somebody something whatever they have muted or blocked, once per event.
     pub(crate) async fn tell(&self, notice: Notice, event: &model::Event) -> Result<()> {
         let key = source_key(notice.to, &format!("event/{}/{:?}", event.id, notice.kind));
-        if self.name(NameKind::SourceKey, &key).await?.is_some() {
-            return Ok(());
-        }
         let id: NotificationId = self.new_id(notice.to.shard(), Kind::Notification).await?;
         let notification = Notification {
             v: SCHEMA_VERSION,
@@ -96,7 +93,7 @@ impl App {
             event.at.0,
         );
         match self.commit(batch).await {
-            // Another worker handled the same event.
+            // The same event was handled before, or is handled by another worker.
             Err(Error::Conflict(_)) => Ok(()),
             Ok(_) => {
                 self.cache.invalidate(Stale::value(unread_key(notice.to)));

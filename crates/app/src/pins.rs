@@ -12,7 +12,7 @@ use serde_json::json;
 use storage::Condition;
 
 use crate::compose::App;
-use crate::edges::{left_behind, pin_edges};
+use crate::edges::{EdgeWish, left_behind, pin_edges};
 use crate::error::{Error, Result, What};
 use crate::hydrate::PinView;
 use crate::pictures::StoredPicture;
@@ -151,18 +151,22 @@ impl App {
         let mut subjects = vec![pin.id(), data.board.id()];
         subjects.extend(data.parent.map(Id::from));
         let stored = Stored { id: pin.id(), version: 1, created_at: now, updated_at: now, active: true, data };
+        let began = self.cache.begin();
         let mut plan = Plan::decided_on(owner.shard());
         let decision = plan.decision();
         if is_beside {
             decision.require(Condition::Active(board.id)).require(Condition::CountBelow(Assoc::BoardHasPins, board.id, PINS_PER_BOARD_MAX));
         }
-        decision.create(stored.id, &stored.data).emit(self.event(kind, viewer, subjects));
+        decision.create(stored.id, &stored.data);
         decision.remap(Assoc::UserHasImages, owner.id(), stored.data.image.id(), stored.id.as_i64());
         if let Some(key) = &stored.data.source_key {
             let key = source_key(owner, key);
             decision.claim(NameKind::SourceKey, &key, stored.id).confirm(NameKind::SourceKey, &key, stored.id);
         }
-        plan.wish(&pin_edges(&stored, Some(&board)));
+        plan.begin(self.event(kind, viewer, subjects), (board.id, board.version));
+        // What should not be there is not there yet.
+        let wishes: Vec<EdgeWish> = pin_edges(&stored, Some(&board)).into_iter().filter(|wish| wish.wanted.is_some()).collect();
+        plan.wish(&wishes);
         if let Err(error) = self.carry_out(plan).await {
             // Where it is not known whether there is a pin, its hold stays.
             if let Error::Conflict(_) = error {
@@ -175,7 +179,10 @@ impl App {
         }
         metrics::counter!(crate::metrics::PINS_CREATED_TOTAL).increment(1);
         let owner = viewer.user.clone().ok_or(Error::SignInNeeded)?;
-        Ok(PinView { pin: Arc::new(stored), board: Arc::new(board), owner, reason: None })
+        let pin = Arc::new(stored);
+        // Consumers and the next page want it at once.
+        self.cache.keep(began, pin.clone());
+        Ok(PinView { pin, board: Arc::new(board), owner, reason: None })
     }
 
     /// Refuses a board that is full.

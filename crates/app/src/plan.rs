@@ -3,7 +3,12 @@
 //! The mirrors are written right behind the decision, so that what a person did shows on the next page. If one of them fails, or the
 //! process dies between, `consumers/follow_up.rs` makes it good from the event.
 
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
 use model::id::Shard;
+use model::{Event, Id};
+use parking_lot::Mutex;
 use storage::{Batch, Written};
 
 use crate::compose::App;
@@ -11,17 +16,54 @@ use crate::error::Result;
 
 pub struct Plan {
     batches: Vec<(Shard, Batch)>,
+    /// The event of an object's beginning, before which it had no edges that could be wrong, and what its edges were computed from.
+    beginning: Option<(String, Seen)>,
+}
+
+/// An object and its version.
+pub(crate) type Seen = (Id, u64);
+
+/// Beginnings that this process has written whole, mirrors included: nothing about them is left to mend while what they were computed from
+/// is what it was. Bounded; whoever forgets, mends.
+#[derive(Default)]
+pub(crate) struct Whole(Mutex<(HashMap<String, (Instant, Seen)>, VecDeque<String>)>);
+
+/// Beginnings that are remembered: far more than are ever between their writer and the consumer.
+const WHOLE_MAX: usize = 4_096;
+
+impl Whole {
+    fn add(&self, event: String, seen: Seen) {
+        let (ended, order) = &mut *self.0.lock();
+        order.push_back(event.clone());
+        ended.insert(event, (Instant::now(), seen));
+        if order.len() > WHOLE_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            ended.remove(&oldest);
+        }
+    }
+
+    /// Returns what a beginning was computed from, if it was whole at that instant.
+    pub(crate) fn at(&self, event: &str, at: Instant) -> Option<Seen> {
+        self.0.lock().0.get(event).filter(|(ended, _)| *ended <= at).map(|(_, seen)| *seen)
+    }
 }
 
 impl Plan {
     /// Starts a plan that is decided on `shard`.
     pub fn decided_on(shard: Shard) -> Plan {
-        Plan { batches: vec![(shard, Batch::on(shard))] }
+        Plan { batches: vec![(shard, Batch::on(shard))], beginning: None }
     }
 
     /// Returns the batch that decides.
     pub fn decision(&mut self) -> &mut Batch {
         &mut self.batches[0].1
+    }
+
+    /// Emits the event of an object's beginning with the decision. Its edges are computed from `seen`.
+    pub fn begin(&mut self, event: Event, seen: Seen) {
+        self.beginning = Some((event.id.clone(), seen));
+        self.decision().emit(event);
     }
 
     /// Returns the batch of a shard; on the deciding shard that is the deciding batch.
@@ -41,9 +83,14 @@ impl App {
         let (_, decision) = batches.next().expect("a plan has a decision");
         let written = self.commit(decision).await?;
         let mirrors = futures_util::future::join_all(batches.map(|(_, batch)| self.commit(batch))).await;
+        let mut is_whole = true;
         for error in mirrors.into_iter().filter_map(std::result::Result::err) {
+            is_whole = false;
             metrics::counter!(crate::metrics::MIRROR_FAILURES_TOTAL).increment(1);
             tracing::warn!(%error, "an edge could not be mirrored now; the consumer will do it");
+        }
+        if let Some((event, seen)) = plan.beginning.filter(|_| is_whole) {
+            self.whole().add(event, seen);
         }
         Ok(written)
     }

@@ -43,6 +43,10 @@ pub(crate) struct Inner {
     misses: AtomicU64,
 }
 
+/// When a write began: what is known of others since then counts against what it wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Began(u64);
+
 /// How much is in memory, and how well it serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
@@ -201,6 +205,23 @@ impl Cache {
         loaded.sort_unstable_by_key(|(id, _)| *id);
         metrics::gauge!(names::BYTES).set(self.bytes() as f64);
         Ok(loaded)
+    }
+
+    /// Begins a write of something that will be kept with [`Cache::keep`].
+    pub fn begin(&self) -> Began {
+        Began(self.inner.generation.load(Ordering::Acquire))
+    }
+
+    /// Keeps an object as this process has just made it, after it was invalidated: whoever asks next in this process need not load it.
+    pub fn keep<T: Object>(&self, began: Began, object: Arc<Stored<T>>) {
+        let (inner, now) = (&*self.inner, self.inner.clock.now());
+        let belief = if inner.engine.is_some() { Belief::of(now, NEAR_MS) } else { Belief::FOR_EVER };
+        if self.is_current(began.0) {
+            inner.objects.keep(object.id, Some(object), belief, now, now);
+            if !self.is_current(began.0) {
+                inner.objects.clear();
+            }
+        }
     }
 
     /// Believes a near copy anew of which nobody can be asked, because nobody else can have changed what it is a copy of.

@@ -39,7 +39,7 @@ mod values;
 mod contract;
 mod engine;
 
-pub use cache::{Cache, Stats};
+pub use cache::{Began, Cache, Stats};
 pub use engine::{
     Asked, Cell, Checked, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill, Stale, check_address,
 };

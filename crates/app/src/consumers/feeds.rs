@@ -156,7 +156,17 @@ impl App {
         use EventKind as K;
         let target = event.subjects.first().copied();
         match event.kind {
-            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
+            K::PinCreated | K::PinSaved => {
+                if let Some(pin) = event.subject::<PinId>(0) {
+                    let facts = match self.pin_at_its_beginning(pin).await? {
+                        Some(stored) => self.pin_facts(&stored).await?,
+                        None => None,
+                    };
+                    let rests = self.put_in_feeds(pin, facts).await?;
+                    return self.enqueue_rests(rests, &format!("{}/{life:x}", event.id)).await;
+                }
+            }
+            K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
                 if let Some(pin) = event.subject::<PinId>(0) {
                     let rests = self.reconcile_pin_in_feeds(pin).await?;
                     return self.enqueue_rests(rests, &format!("{}/{life:x}", event.id)).await;
@@ -234,7 +244,15 @@ impl App {
 
     /// Publishes a pin that stands on a listed board, and retracts any other. Returns what is left of its fan-out.
     pub(crate) async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<Vec<Rest>> {
-        match self.pin_facts(pin).await? {
+        let facts = match self.storage.get::<model::Pin>(pin).await? {
+            Some(stored) => self.pin_facts(&stored).await?,
+            None => None,
+        };
+        self.put_in_feeds(pin, facts).await
+    }
+
+    async fn put_in_feeds(&self, pin: PinId, facts: Option<PinFacts>) -> Result<Vec<Rest>> {
+        match facts {
             Some(facts) => Ok(self.feeds.publish(facts).await?),
             None => {
                 self.feeds.retract(pin).await?;
@@ -243,10 +261,9 @@ impl App {
         }
     }
 
-    async fn pin_facts(&self, pin: PinId) -> Result<Option<PinFacts>> {
-        let Some(stored) = self.storage.get::<model::Pin>(pin).await? else { return Ok(None) };
-        let data = &stored.data;
-        let Some(board) = self.board_of_travelling(&stored).await? else { return Ok(None) };
+    async fn pin_facts(&self, stored: &Stored<model::Pin>) -> Result<Option<PinFacts>> {
+        let (pin, data) = (PinId::try_from(stored.id).map_err(crate::Error::internal)?, &stored.data);
+        let Some(board) = self.board_of_travelling(stored).await? else { return Ok(None) };
         let mut topics = Vec::with_capacity(data.tags.len());
         for tag in &data.tags {
             topics.push(self.ensure_topic(tag).await?);

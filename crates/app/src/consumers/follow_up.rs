@@ -1,7 +1,10 @@
 //! What follows from an action: mirrored edges, topics, notifications, jobs.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use model::object::NotificationKind as Notify;
-use model::{Assoc, Board, BoardId, Comment, CommentId, Event, EventKind, ImageId, Pin, PinId, SectionId, UserId};
+use model::{Assoc, Board, BoardId, Comment, CommentId, Event, EventKind, ImageId, Pin, PinId, SectionId, Stored, UserId};
 use runtime::Shutdown;
 
 use crate::collaborators::collaborator_edges;
@@ -11,18 +14,27 @@ use crate::error::Result;
 use crate::follows::end_of_following;
 use crate::jobs;
 use crate::notifications::Notice;
+use crate::plan::Seen;
 use crate::viewer::is_listed;
 
 impl App {
     pub async fn run_follow_up(&self, shutdown: Shutdown) -> Result<()> {
-        self.consume("follow_up", shutdown, |event| self.follow_up(event)).await
+        self.consume("follow_up", shutdown, |event, read_at| self.follow_up_of(event, Some(read_at))).await
     }
 
     /// Does everything that follows from one event. Safe to repeat.
     pub async fn follow_up(&self, event: Event) -> Result<()> {
+        self.follow_up_of(event, None).await
+    }
+
+    /// The same for an event that was read from the log at that instant.
+    async fn follow_up_of(&self, event: Event, read_at: Option<Instant>) -> Result<()> {
         use EventKind as K;
         match event.kind {
-            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored => self.after_pin(&event).await,
+            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored => {
+                let seen = read_at.and_then(|at| self.whole().at(&event.id, at));
+                self.after_pin(&event, seen).await
+            }
             K::BoardChanged | K::BoardDeleted | K::CollaboratorInvited | K::CollaboratorJoined | K::CollaboratorLeft => {
                 self.after_board(&event).await
             }
@@ -50,18 +62,54 @@ impl App {
         }
     }
 
-    async fn after_pin(&self, event: &Event) -> Result<()> {
+    async fn after_pin(&self, event: &Event, seen: Option<Seen>) -> Result<()> {
         let Some(id) = event.subject::<PinId>(0) else { return Ok(()) };
+        if let Some(seen) = seen
+            && let Some((pin, board)) = self.pin_as_it_began(id, seen).await?
+        {
+            return self.after_mended_pin(id, &pin, Some(&board), event).await;
+        }
         let mended = self.mend_pin(id).await?;
         self.leave_old_place(id, mended.as_ref().map(|(stored, _)| &stored.data), event).await?;
-        let Some((stored, board)) = mended.filter(|(stored, _)| stored.active) else { return Ok(()) };
+        let Some((stored, board)) = mended else { return Ok(()) };
+        self.after_mended_pin(id, &stored, board.as_ref(), event).await
+    }
+
+    /// Reads a pin and its board if its writer had written all edges before the event was read, by the board as it still is: then nobody has to
+    /// look for them, and what has happened to the pin since has events of its own.
+    async fn pin_as_it_began(&self, id: PinId, (board, version): Seen) -> Result<Option<(Arc<Stored<Pin>>, Stored<Board>)>> {
+        let Some(mut pin) = self.pin_at_its_beginning(id).await? else { return Ok(None) };
+        if !pin.data.tags.is_empty() {
+            // Topics are written by what the pin is now, side by side with what follows from its other events.
+            let Some(now) = self.storage.get::<Pin>(id).await? else { return Ok(None) };
+            pin = Arc::new(now);
+        }
+        let is_there = pin.data.board.id() == board;
+        let board = self.storage.get::<Board>(board).await?.filter(|board| is_there && board.version == version);
+        Ok(board.map(|board| (pin, board)))
+    }
+
+    /// Reads a pin of whose beginning an event tells. A copy in memory will do: whatever changed the pin since has an event of its own, which
+    /// reads it from storage.
+    pub(super) async fn pin_at_its_beginning(&self, pin: PinId) -> Result<Option<Arc<Stored<Pin>>>> {
+        // Somebody may have asked for it before it was there.
+        match self.object::<Pin>(pin).await? {
+            Some(found) => Ok(Some(found)),
+            None => Ok(self.storage.get::<Pin>(pin).await?.map(Arc::new)),
+        }
+    }
+
+    async fn after_mended_pin(&self, id: PinId, stored: &Stored<Pin>, board: Option<&Stored<Board>>, event: &Event) -> Result<()> {
+        if !stored.active {
+            return Ok(());
+        }
         if stored.data.trashed_at.is_none()
-            && let Some(deleted) = board.as_ref().filter(|board| !board.active)
+            && let Some(deleted) = board.filter(|board| !board.active)
         {
             // It came, or was mended, after its board was deleted: no list of that board leads the board's own job to it any more.
             return self.trash_with_board(id.id(), deleted).await;
         }
-        let listed = stored.data.trashed_at.is_none() && !stored.data.hidden && board.as_ref().is_some_and(is_listed);
+        let listed = stored.data.trashed_at.is_none() && !stored.data.hidden && board.is_some_and(is_listed);
         self.mend_topics(id, &stored.data, listed, event).await?;
         match event.kind {
             EventKind::PinTrashed => {

@@ -6,6 +6,7 @@ pub mod follow_up;
 pub mod index;
 
 use std::future::Future;
+use std::time::Instant;
 
 use ::events::Record;
 use futures_util::TryStreamExt;
@@ -26,10 +27,10 @@ const IN_WORK_MAX: usize = 64;
 const TRIES_MAX: u32 = 5;
 
 impl App {
-    /// Runs `handle` over every activity event of a group, in order, at least once, until shutdown.
+    /// Runs `handle` over every activity event of a group, in order, at least once, until shutdown. It is told when the event was read.
     async fn consume<F, Fut>(&self, group: &str, shutdown: Shutdown, handle: F) -> Result<()>
     where
-        F: Fn(Event) -> Fut,
+        F: Fn(Event, Instant) -> Fut,
         Fut: Future<Output = Result<()>>,
     {
         let mut consumer = self.events.consumer(group, Topic::Activity).await?;
@@ -39,6 +40,8 @@ impl App {
                 records = consumer.next(STEP) => records?,
             };
             let Some(last) = records.last().map(|record| record.offset) else { continue };
+            let read_at = Instant::now();
+            let handle = |event| handle(event, read_at);
             // Side by side, so that their writes share group commits. Order within a step does not matter: every change behind these
             // events was durable before the step was read, so that each handler reads the same or a newer truth.
             futures_util::stream::iter(records.into_iter().map(Ok))

@@ -3,7 +3,7 @@
 //! ```text
 //! round trip 1   BEGIN · lock the shards' rows of owned_shards · is the lease good? · read ahead
 //!                decide: each batch in turn on the overlay (pure); those that may not write are turned away
-//! round trip 2   the rows' last states · the events · this writer's count of commits · COMMIT · where did that land?
+//! round trip 2   the rows' last states · the events · this writer's count of commits · COMMIT · where did that land, for replicas?
 //! ```
 //!
 //! The lock on a shard's row orders all writers of that shard, over all processes: what a batch was decided on is still true when it
@@ -79,6 +79,8 @@ pub(super) struct Lane {
     pub name: String,
     pub writer: i64,
     pub lane: u16,
+    /// Readers of replicas want to know where a commit stands.
+    pub has_replicas: bool,
     pub counters: Arc<Counters>,
     pub commits: tokio::sync::watch::Sender<u64>,
 }
@@ -160,7 +162,7 @@ impl Lane {
             if let Done::Written(written) = done
                 && !written.replayed
             {
-                written.commit = Some(Commit { server: self.number, gtid: gtid.clone() });
+                written.commit = gtid.clone().map(|gtid| Commit { server: self.number, gtid });
             }
         }
         Ok(answers)
@@ -211,14 +213,14 @@ impl Lane {
         Ok((taken, rights))
     }
 
-    /// Writes the changes and commits. Returns where the commit stands.
+    /// Writes the changes and commits. Returns where the commit stands, if anybody will ask.
     async fn commit(
         &self,
         taken: &mut Taken,
         rights: &BTreeMap<u16, Right>,
         overlay: &Overlay,
         changes: Vec<(Shard, Change)>,
-    ) -> std::result::Result<String, Failure> {
+    ) -> std::result::Result<Option<String>, Failure> {
         let now = now_ms();
         let mut sql = Vec::new();
         sql.extend(record(rights, &changes).map_err(|error| Failure::Ended(Turned::Final(error)))?);
@@ -237,9 +239,12 @@ impl Lane {
                 return Err(nothing_happened(&self.name, error));
             }
         }
-        let gtid = taken.dialect().last_commit();
-        match taken.query(&format!("{last};COMMIT;SELECT {gtid}")).await {
-            Ok(sets) => Ok(sets.last().and_then(|rows| rows.first()).and_then(|row| row.string(0).ok()).unwrap_or_default()),
+        let where_it_stands = match self.has_replicas {
+            true => format!(";SELECT {}", taken.dialect().last_commit()),
+            false => String::new(),
+        };
+        match taken.query(&format!("{last};COMMIT{where_it_stands}")).await {
+            Ok(sets) => Ok(self.has_replicas.then(|| mysql::first(&sets).and_then(|row| row.string(0).ok()).unwrap_or_default())),
             Err(error @ mysql::Error::Refused { .. }) if is_of_a_statement(&error) => {
                 let _ = taken.query("ROLLBACK").await;
                 Err(nothing_happened(&self.name, error))

@@ -78,6 +78,7 @@ impl Node {
                 name: entry.name.clone(),
                 writer: process.writer,
                 lane: number,
+                has_replicas: !entry.replicas.is_empty(),
                 counters: process.counters.clone(),
                 commits: process.commits.clone(),
             };

@@ -118,9 +118,14 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     /// Wants everything that applying a batch may look at. Ids are handed out once, so that objects which are only created need not be
-    /// looked up; with `looks_at_all` they are nevertheless.
+    /// looked up, nor their edges; with `looks_at_all` they are nevertheless.
     pub fn want_batch(&mut self, batch: &Prepared, looks_at_all: bool) {
         let shard = batch.shard;
+        let created = |op: &Op| match op {
+            Op::Create { id, .. } if !looks_at_all => Some(*id),
+            _ => None,
+        };
+        let created: HashSet<Id> = batch.ops.iter().filter_map(created).collect();
         if let Some(idempotency) = &batch.idempotency {
             self.answers.want((shard, idempotency.key.clone()));
         }
@@ -133,9 +138,16 @@ impl Overlay {
         }
         for op in &batch.ops {
             match op {
-                Op::Create { id, .. } if !looks_at_all => self.objects.assume_new(*id),
+                Op::Create { id, .. } if created.contains(id) => self.objects.assume_new(*id),
                 Op::Create { id, .. } | Op::Update { id, .. } | Op::Delete { id } | Op::Restore { id } | Op::Purge { id } => {
                     self.objects.want(*id);
+                }
+                Op::Map { assoc, from, to, .. } | Op::Remap { assoc, from, to, .. } if created.contains(from) || created.contains(to) => {
+                    self.edges.assume_new((*assoc, *from, *to));
+                    match created.contains(from) {
+                        true => self.counts.assume_new((*assoc, *from)),
+                        false => self.counts.want((*assoc, *from)),
+                    }
                 }
                 Op::Map { assoc, from, to, .. } | Op::Remap { assoc, from, to, .. } | Op::Unmap { assoc, from, to } => {
                     self.edges.want((*assoc, *from, *to));
