@@ -85,8 +85,11 @@ impl App {
             at: event.at,
             event: event.id.clone(),
         };
+        let now = self.now();
+        let stored = Stored { id: id.id(), version: 1, created_at: now, updated_at: now, active: true, data: notification };
+        let began = self.cache.begin();
         let mut batch = Batch::on(notice.to.shard());
-        batch.claim(NameKind::SourceKey, &key, id.id()).confirm(NameKind::SourceKey, &key, id.id()).create(id.id(), &notification).map(
+        batch.claim(NameKind::SourceKey, &key, id.id()).confirm(NameKind::SourceKey, &key, id.id()).create(id.id(), &stored.data).map(
             Assoc::UserHasNotifications,
             notice.to.id(),
             id.id(),
@@ -96,6 +99,7 @@ impl App {
             // The same event was handled before, or is handled by another worker.
             Err(Error::Conflict(_)) => Ok(()),
             Ok(_) => {
+                self.cache.keep(began, Arc::new(stored));
                 self.cache.invalidate(Stale::value(unread_key(notice.to)));
                 Ok(())
             }

@@ -12,7 +12,7 @@ const STEP: usize = 500;
 /// Time between two looks at what is known of other processes: the keepers of servers ask as often.
 const OTHERS_LOOK: Duration = Duration::from_millis(250);
 /// Least time between two looks at the outbox: the first event goes at once, and under load those behind it gather.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 
 impl App {
     /// Moves events until shutdown. Woken by commits of this process and of others.

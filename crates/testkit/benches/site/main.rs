@@ -207,6 +207,7 @@ impl Ready {
         let address = site.base_url().trim_start_matches("http://").to_owned();
         let request = requests(seeded, &address);
         wait_until_quiet(pid)?;
+        eprintln!("warming up at {rate} rps for {seconds} s");
         let warmed = runtime.block_on(load::run(&load_of(&address, &request, rate, seconds)));
         ensure!(warmed.errors == 0, "{} errors while warming up; the first: {:?}\n{}", warmed.errors, warmed.first_error, site.log());
         Ok(Ready { _site: site, pid, address, request })
@@ -256,12 +257,13 @@ fn best(rates: &[f64], mut run: impl FnMut(f64) -> anyhow::Result<Measured>) -> 
 }
 
 fn run(runtime: &tokio::runtime::Runtime, server: u32, load: &Load) -> anyhow::Result<Measured> {
+    let rate = load.requests_per_second;
+    eprintln!("{rate:>6} rps for {} s", load.duration.as_secs_f64());
     let server_before = procfs::cpu_time(&server.to_string())?.own;
     let own_before = procfs::cpu_time("self")?.own;
     let outcome = runtime.block_on(load::run(load));
     let count = outcome.latencies.count().max(1) as f64;
     let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / count;
-    let rate = load.requests_per_second;
     let p99 = outcome.latencies.quantile_ms(0.99);
     let measured = Measured {
         rate,
