@@ -302,7 +302,8 @@ impl Cache {
     /// said again and again, and there are none, near copies are believed longer.
     pub fn others_are_known(&self, ago: Duration) {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX / 2);
-        self.inner.others.are_known_at(self.inner.clock.now().plus(-ago));
+        let now = self.inner.clock.now();
+        self.inner.others.are_known_at(now.plus(-ago), now);
     }
 
     fn forget_near(&self) {
@@ -336,7 +337,7 @@ impl Cache {
         Fut: Future<Output = std::result::Result<V, E>>,
     {
         let inner = &*self.inner;
-        let mut found = inner.values.get::<V>(key, inner.clock.now());
+        let mut found = inner.values.get::<V>(key, &inner.others, inner.clock.now());
         if let Some(found) = found.as_ref().filter(|found| found.is_fresh || inner.value_flights.is_flying(key)) {
             self.count(1, 0);
             if !found.is_fresh {
@@ -350,7 +351,7 @@ impl Cache {
         let mut round = 0;
         let flight = loop {
             let joined = inner.value_flights.join(&keys, round >= WAIT_ROUNDS_MAX);
-            found = inner.values.get::<V>(key, inner.clock.now());
+            found = inner.values.get::<V>(key, &inner.others, inner.clock.now());
             let is_led = matches!(joined, Joined::Wait(_));
             if let Some(found) = found.as_ref().filter(|found| found.is_fresh || is_led) {
                 return Ok(found.value.clone());
@@ -364,22 +365,25 @@ impl Cache {
             }
         };
         let generation = inner.generation.load(Ordering::Acquire);
-        let begun = inner.values.begin();
-        let mut near = ttl;
+        let (begun, asked_at) = (inner.values.begin(), inner.clock.now());
+        let mut belief = Belief::FOR_EVER;
         let mut lease = None;
         let mut old = found.map(|found| found.value);
         if let Some(engine) = &inner.engine {
             match look_value::<V>(engine.as_ref(), &shared_key, ttl).await {
                 (Some(value), None) => {
                     let value = Arc::new(value);
-                    self.keep_value(&shared_key, &value, near_of(ttl), begun, generation);
+                    // How old it is there is not known.
+                    self.keep_value(&shared_key, &value, near_of(ttl), Belief::FOR_EVER, begun, generation);
                     return Ok(value);
                 }
                 (value, given) => {
                     old = value.map(Arc::new).or(old);
                     lease = given;
                     // While nobody answers, this process is on its own.
-                    near = if lease.is_some() { near_of(ttl) } else { ttl };
+                    if lease.is_some() {
+                        belief = Belief::of(asked_at, i64::try_from(near_of(ttl).as_millis()).unwrap_or(NEAR_MS));
+                    }
                 }
             }
         }
@@ -392,7 +396,7 @@ impl Cache {
                 return old.ok_or(error);
             }
         };
-        self.keep_value(&shared_key, &value, near, begun, generation);
+        self.keep_value(&shared_key, &value, ttl, belief, begun, generation);
         if let (Some(engine), Some(lease)) = (&inner.engine, lease)
             && let Ok(row) = serde_json::to_vec(&*value)
         {
@@ -403,9 +407,17 @@ impl Cache {
         Ok(value)
     }
 
-    fn keep_value<V: Send + Sync + 'static>(&self, key: &Arc<str>, value: &Arc<V>, near: Duration, begun: u64, generation: u64) {
+    fn keep_value<V: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        value: &Arc<V>,
+        ttl: Duration,
+        belief: Belief,
+        begun: u64,
+        generation: u64,
+    ) {
         if self.is_current(generation) {
-            self.inner.values.keep(key, value.clone(), near, begun, self.inner.clock.now());
+            self.inner.values.keep(key, value.clone(), ttl, belief, begun, self.inner.clock.now());
             if !self.is_current(generation) {
                 self.inner.values.clear();
             }

@@ -91,6 +91,7 @@ contract!(
     caches_share_values,
     caches_share_lists_and_the_writer_sees_its_own_at_once,
     near_copies_are_believed_while_others_are_silent,
+    values_stay_fresh_here_while_others_are_silent,
 );
 
 fn clock() -> Arc<ManualClock> {
@@ -419,6 +420,24 @@ async fn near_copies_are_believed_while_others_are_silent(bed: Bed) {
     write(8).await;
     bed.clock.advance(NEAR_MS);
     assert_eq!(read_both(&cache, 8).await, both(8), "storage is not heard any more");
+}
+
+async fn values_stay_fresh_here_while_others_are_silent(bed: Bed) {
+    let (cache, other) = (bed.cache(), bed.cache());
+    let ttl = Duration::from_secs(10);
+    let read = async |cache: &Cache, n: u64| *cache.value("unread", ttl, || async move { Ok::<_, Infallible>(n) }).await.expect("a value");
+    let write = async |n: u64| {
+        other.invalidate_many(vec![Stale::value("unread")]).await;
+        assert_eq!(read(&other, n).await, n);
+    };
+    cache.others_have_written();
+    pass_in_silence(&cache, &bed.clock, SETTLE_MS);
+    assert_eq!(read(&cache, 1).await, 1);
+    write(2).await;
+    pass_in_silence(&cache, &bed.clock, 9_000);
+    assert_eq!(read(&cache, 3).await, 1, "nobody was asked, because storage has not told of the write");
+    cache.others_have_written();
+    assert_eq!(read(&cache, 3).await, 2, "it is not even shown while one refills it");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ pub(crate) const ENGINE_MISSES_TOTAL: &str = "cache_engine_misses_total";
 pub(crate) const ENGINE_AWAY_TOTAL: &str = "cache_engine_away_total";
 pub(crate) const ENGINE_REFUSED_TOTAL: &str = "cache_engine_refused_total";
 pub(crate) const NEAR_RENEWED_TOTAL: &str = "cache_near_renewed_total";
+pub(crate) const OTHERS_SILENT: &str = "cache_others_silent";
 pub(crate) const NODE_ERRORS_TOTAL: &str = "cache_node_errors_total";
 pub(crate) const NODES_EJECTED_TOTAL: &str = "cache_nodes_ejected_total";
 pub(crate) const NODES_RETURNED_TOTAL: &str = "cache_nodes_returned_total";
@@ -41,6 +42,7 @@ pub const METRICS: &[Metric] = &[
         "Refills that the second level did not keep, because the key had been invalidated or filled meanwhile.",
     ),
     Metric::counter(NEAR_RENEWED_TOTAL, "Objects in memory that the second level has told to be still the newest."),
+    Metric::gauge(OTHERS_SILENT, "1 while near copies are believed past their second, because no other process writes to storage."),
     Metric::counter(NODE_ERRORS_TOTAL, "Calls of a cache node that failed, by `node` and `reason`: late, lost, refused, busy."),
     Metric::counter(NODES_EJECTED_TOTAL, "Times that a cache node was put out after two failures in a row, by `node`."),
     Metric::counter(NODES_RETURNED_TOTAL, "Times that a cache node came back, by `node`."),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use model::Timestamp;
 
 use crate::limits::{NEAR_MS, SETTLE_MS, SILENT_MS};
+use crate::metrics as names;
 
 /// For how long a copy in memory is believed without a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +29,11 @@ impl Belief {
 
     pub(crate) fn of(begun: Timestamp, for_ms: i64) -> Belief {
         Belief { begun, until: begun.plus(for_ms) }
+    }
+
+    /// For twice as long.
+    pub(crate) fn twice(self) -> Belief {
+        if self == Belief::FOR_EVER { self } else { Belief { until: self.until.plus(self.until.since(self.begun)), ..self } }
     }
 }
 
@@ -52,8 +58,10 @@ impl Others {
     }
 
     /// All that was committed by then has been told.
-    pub(crate) fn are_known_at(&self, then: Timestamp) {
+    pub(crate) fn are_known_at(&self, then: Timestamp, now: Timestamp) {
         self.known_until.store(then.plus(NEAR_MS).0, Ordering::Release);
+        let is_silent = now < then.plus(NEAR_MS) && now.0 >= self.settled_at.load(Ordering::Acquire);
+        metrics::gauge!(names::OTHERS_SILENT).set(if is_silent { 1.0 } else { 0.0 });
     }
 
     /// Tells whether a copy is believed without a question.
@@ -85,9 +93,9 @@ mod tests {
         let is_believed = |others: &Others, ms: i64| others.believe(copy, || at(ms));
         assert!(is_believed(&others, NEAR_MS - 1) && !is_believed(&others, NEAR_MS), "nothing is known");
         others.have_written(at(-SETTLE_MS));
-        others.are_known_at(at(NEAR_MS));
+        others.are_known_at(at(NEAR_MS), at(NEAR_MS));
         assert!(is_believed(&others, 2 * NEAR_MS - 1) && !is_believed(&others, 2 * NEAR_MS), "silence is known no longer");
-        others.are_known_at(at(SILENT_MS));
+        others.are_known_at(at(SILENT_MS), at(SILENT_MS));
         assert!(is_believed(&others, SILENT_MS - 1) && !is_believed(&others, SILENT_MS));
         others.have_written(at(-SETTLE_MS + 1));
         assert!(!is_believed(&others, NEAR_MS), "it was loaded when the second level may not have been told");

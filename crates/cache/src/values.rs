@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use model::Timestamp;
 
+use crate::others::{Belief, Others};
 use crate::turns::Turns;
 
 struct Known {
     value: Arc<dyn Any + Send + Sync>,
+    /// Until then it is fresh, unless it is not believed for so long. For as long again it is shown while one refills it.
     fresh_until: Timestamp,
     stale_until: Timestamp,
+    belief: Belief,
 }
 
 /// A value and whether its time is up.
@@ -31,8 +34,12 @@ impl Values {
     }
 
     /// Looks a key up. A value of another type, and one past its second life, are misses.
-    pub(crate) fn get<V: Send + Sync + 'static>(&self, key: &str, now: Timestamp) -> Option<Found<V>> {
-        let look = |known: &Known| (now < known.stale_until).then(|| (known.value.clone(), now < known.fresh_until));
+    pub(crate) fn get<V: Send + Sync + 'static>(&self, key: &str, others: &Others, now: Timestamp) -> Option<Found<V>> {
+        let believe = |belief| others.believe(belief, || now);
+        let look = |known: &Known| {
+            let is_there = now < known.stale_until && believe(known.belief.twice());
+            is_there.then(|| (known.value.clone(), now < known.fresh_until && believe(known.belief)))
+        };
         let (value, is_fresh) = self.turns.get(key, look)?;
         value.downcast::<V>().ok().map(|value| Found { value, is_fresh })
     }
@@ -42,10 +49,18 @@ impl Values {
         self.turns.begin()
     }
 
-    pub(crate) fn keep<V: Send + Sync + 'static>(&self, key: &Arc<str>, value: Arc<V>, ttl: Duration, begun: u64, now: Timestamp) {
+    pub(crate) fn keep<V: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        value: Arc<V>,
+        ttl: Duration,
+        belief: Belief,
+        begun: u64,
+        now: Timestamp,
+    ) {
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4);
         let fresh_until = now.plus(ttl_ms);
-        self.turns.keep(key, Known { value, fresh_until, stale_until: fresh_until.plus(ttl_ms) }, 1, begun);
+        self.turns.keep(key, Known { value, fresh_until, stale_until: fresh_until.plus(ttl_ms), belief }, 1, begun);
     }
 
     pub(crate) fn forget(&self, key: &str) {

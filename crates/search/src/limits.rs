@@ -25,8 +25,8 @@ pub const WORD_CHARS_MAX: usize = 40;
 pub const COMMIT_DELAY_MIN: Duration = Duration::from_millis(250);
 /// The longest such time. With the commit itself it stays under the second within which a document is promised to be visible.
 pub const COMMIT_DELAY_MAX: Duration = Duration::from_millis(700);
-/// The delay is this many times the length of the last commit, so that commits take at most a ninth of one core.
-pub const COMMIT_DELAY_FACTOR: u32 = 8;
+/// The delay is this many times the length of the last commit, so that commits take at most a seventeenth of one core.
+pub const COMMIT_DELAY_FACTOR: u32 = 16;
 /// An offset without any change waits this long for its commit: it is only there to shorten a replay.
 pub const OFFSET_COMMIT_DELAY: Duration = Duration::from_secs(30);
 /// Changes that wait for a commit: about 10 MiB of pins. When full, `put` waits until there is room.

@@ -81,6 +81,7 @@ pub struct RedisEngine {
     /// Set between `clear` and `complete`.
     rebuild: Mutex<Option<Rebuild>>,
     seen: Mutex<Seen>,
+    heads: home::Heads,
 }
 
 impl std::fmt::Debug for RedisEngine {
@@ -100,6 +101,7 @@ impl RedisEngine {
             merged: Mutex::default(),
             rebuild: Mutex::default(),
             seen: Mutex::default(),
+            heads: home::Heads::default(),
         })
     }
 

@@ -4,14 +4,18 @@
 //! feed, merged sources ─▶ lists ─▶ positions ─▶ pins' facts ─▶ boards' facts, the viewer's edges to all of them ─▶ reasons
 //! ```
 //! Each arrow is one round to the servers, with everything in it for the whole page. What is decided is decided by the graph as it
-//! is then.
+//! is then. Nearly always the newest page is about what it was about the last time, and a few pins more: so the first round asks for all that
+//! again behind the feed itself, and the others only for what is new. Nothing of what was answered then is believed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use model::{BoardId, PinId, TopicId, UserId};
+use model::{BoardId, Id, PinId, TopicId, UserId};
+use parking_lot::Mutex;
 use redis::Value;
 
 use super::RedisEngine;
+use super::client::Client;
 use super::codec::{self, Known, Tail};
 use super::command::{Answer, Batch};
 use super::graph::{feed_keys, member, members};
@@ -30,13 +34,26 @@ const LEARN_STEP: usize = 100;
 /// Merged sources asked about in one command.
 const SOURCES_STEP: usize = 500;
 
-/// What is known of candidates.
+/// What one round asks for.
+#[derive(Clone, Default)]
+struct Asked {
+    pins: BTreeSet<PinId>,
+    boards: BTreeSet<BoardId>,
+    people: BTreeSet<UserId>,
+    topics: BTreeSet<TopicId>,
+    /// People on other people's boards: the pins of somebody who is gone went with their boards, but for these.
+    guests: BTreeSet<UserId>,
+}
+
+/// What is known of candidates, and of the viewer's edges to what they are about.
 #[derive(Default)]
 struct Hydrated {
+    asked: Asked,
     pins: HashMap<PinId, Known>,
     boards: HashMap<BoardId, BoardFacts>,
     /// People whose pins show nowhere.
     gone: HashSet<UserId>,
+    edges: Edges,
 }
 
 /// The viewer's edges to what a page is about.
@@ -47,6 +64,52 @@ struct Edges {
     left_out: HashSet<BoardId>,
     boards: HashSet<BoardId>,
     topics: HashSet<TopicId>,
+}
+
+/// What the newest pages were about the last time, by viewer. Bounded; whoever is forgotten asks in more rounds.
+#[derive(Default)]
+pub(super) struct Heads(Mutex<HashMap<UserId, Arc<(Viewing, Asked)>>>);
+
+/// Newest pages that are remembered, half a kibibyte each.
+const HEADS_MAX: usize = 10_000;
+
+impl Heads {
+    fn of(&self, viewer: UserId) -> Option<Arc<(Viewing, Asked)>> {
+        self.0.lock().get(&viewer).cloned()
+    }
+
+    fn keep(&self, viewing: Viewing, asked: Asked) {
+        let mut heads = self.0.lock();
+        if heads.len() >= HEADS_MAX && !heads.contains_key(&viewing.viewer) {
+            heads.clear();
+        }
+        heads.insert(viewing.viewer, Arc::new((viewing, asked)));
+    }
+}
+
+/// A viewer, and which of the sets that keep something away from the viewer hold anything: most people's are empty, and nobody asks for
+/// twenty ids in those.
+#[derive(Clone, PartialEq, Eq)]
+struct Viewing {
+    viewer: UserId,
+    has_left_out: bool,
+    hiding: Vec<Kind>,
+}
+
+impl Viewing {
+    const HIDING: [Kind; 3] = [Kind::Blocks, Kind::BlockedBy, Kind::Mutes];
+
+    fn ask(batch: &mut Batch, viewer: UserId) {
+        for kind in std::iter::once(Kind::LeftOut).chain(Viewing::HIDING) {
+            batch.plain("SCARD", &key(kind, viewer), |cmd| cmd);
+        }
+    }
+
+    fn of<'a>(viewer: UserId, answers: &mut impl Iterator<Item = &'a Value>) -> Viewing {
+        let mut holds = || answers.next().is_none_or(|count| count.int() > 0);
+        let has_left_out = holds();
+        Viewing { viewer, has_left_out, hiding: Viewing::HIDING.into_iter().filter(|_| holds()).collect() }
+    }
 }
 
 /// A candidate after hydration.
@@ -77,16 +140,30 @@ impl RedisEngine {
         let [home, missed, _] = feed_keys(user);
         let mut merge = Merge::new(before);
         let chunk = limit + limit / 4 + 8;
+        let head = if before.is_none() { self.heads.of(user) } else { None };
         let mut batch = Batch::new();
         merge.begin(&mut batch, &home, chunk);
         batch.plain("PTTL", &home, |cmd| cmd);
+        Viewing::ask(&mut batch, user);
         let asked = ask_follows(&mut batch, user, &sources);
+        let own_count = batch.len();
+        if let Some((viewing, head)) = head.as_deref() {
+            head.ask(&self.client, &mut batch, Some(viewing));
+            self.prolong_facts(&mut batch, &head.pins);
+        }
         let answers = self.client.read(batch).await?;
-        let mut answers = answers.iter();
+        let (own, of_head) = answers.split_at(own_count);
+        let mut answers = own.iter();
         let tail = merge.begun(&mut answers, home.clone(), chunk);
         let left_ms = answers.next().map_or(0, Answer::int);
+        let viewing = Viewing::of(user, &mut answers);
         if !tail.is_some_and(|tail| tail.is_ready) {
             return self.miss(home, missed).await;
+        }
+        let mut hydrated = Hydrated::default();
+        // Whose sets hold something that did not asks for everything again.
+        if let Some((as_it_was, head)) = head.as_deref().filter(|(as_it_was, _)| *as_it_was == viewing) {
+            hydrated.take(&self.client, head, Some(as_it_was), of_head);
         }
         self.prolong_feed(&home, left_ms).await;
         let followed: Vec<Target> =
@@ -102,6 +179,23 @@ impl RedisEngine {
             }
         }
 
+        let mut seen = Asked::default();
+        let page = self.shown_of(&viewing, &mut merge, &mut hydrated, &mut seen, (before, limit)).await?;
+        if before.is_none() && page.present {
+            self.heads.keep(viewing, seen);
+        }
+        Ok(page)
+    }
+
+    /// Takes candidates until a page is full, and keeps those that show. Notes in `seen` what they were about.
+    async fn shown_of(
+        &self,
+        viewing: &Viewing,
+        merge: &mut Merge,
+        hydrated: &mut Hydrated,
+        seen: &mut Asked,
+        (before, limit): (Option<Position>, usize),
+    ) -> Result<HomePage> {
         let mut entries = Vec::with_capacity(limit);
         let mut last = before;
         loop {
@@ -110,13 +204,14 @@ impl RedisEngine {
                 if merge.is_done() {
                     return Ok(HomePage { entries, complete_to: merge.end_of_memory(), present: true });
                 }
-                if !self.read_on(&mut merge).await? {
+                if !self.read_on(merge).await? {
                     // The feed was dropped meanwhile, or a merged list with all the rest.
                     return Ok(HomePage::default());
                 }
                 continue;
             }
-            let (hydrated, edges) = self.hydrate(Some(user), &positions).await?;
+            self.hydrate(Some(viewing), &positions, hydrated).await?;
+            hydrated.note(&positions, seen);
             for position in positions {
                 match hydrated.candidate(position) {
                     Candidate::Unknown => {
@@ -124,7 +219,7 @@ impl RedisEngine {
                     }
                     Candidate::Hidden => {}
                     Candidate::Shown(facts, board) => {
-                        if let Some(reason) = edges.reason(user, facts, board) {
+                        if let Some(reason) = hydrated.edges.reason(viewing.viewer, facts, board) {
                             entries.push(Entry { pin: facts.pin, at: facts.at, reason });
                             if entries.len() == limit {
                                 return Ok(HomePage { entries, complete_to: None, present: true });
@@ -157,63 +252,31 @@ impl RedisEngine {
         }
     }
 
-    /// Reads the facts of pins, and of their boards. With a viewer also the viewer's edges to what they are about, in the same
-    /// round: that a pin's maker owns its board is guessed, and what was guessed wrong is asked for again.
-    async fn hydrate(&self, viewer: Option<UserId>, positions: &[Position]) -> Result<(Hydrated, Edges)> {
-        let keys: Vec<Key> = positions.iter().map(|(_, pin)| key(Kind::Pin, *pin)).collect();
-        let mut batch = Batch::new();
-        self.client.ask_values(&mut batch, &keys);
-        let answers = self.client.read(batch).await?;
-        let mut hydrated = Hydrated::default();
-        for ((_, pin), answer) in positions.iter().zip(self.client.values(&answers, keys.len()).0) {
-            if let Some(known) = answer.bytes().and_then(|bytes| codec::known(*pin, bytes)) {
-                hydrated.pins.insert(*pin, known);
-            }
-        }
-        let shown = || hydrated.pins.values().filter_map(|known| if let Known::Shown(facts) = known { Some(facts) } else { None });
-        let mut about = About::default();
-        for facts in shown() {
-            about.people.insert(facts.owner);
-            about.boards.insert(facts.board);
-            about.topics.extend(facts.topics.iter().copied());
-        }
-        if about.boards.is_empty() {
-            return Ok((hydrated, Edges::default()));
-        }
-        let boards: Vec<Key> = about.boards.iter().map(|board| key(Kind::Board, *board)).collect();
-        let mut batch = Batch::new();
-        self.client.ask_values(&mut batch, &boards);
-        if let Some(viewer) = viewer {
-            about.ask(&mut batch, viewer);
-        }
-        let asked = batch.len();
+    /// Prolongs the life of facts along with what is read, in one page of some.
+    fn prolong_facts(&self, batch: &mut Batch, pins: &BTreeSet<PinId>) {
         if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
-            // It goes along with what is read, and costs no round of its own.
-            keys.iter().for_each(|pin| batch.plain("PEXPIRE", pin, |cmd| cmd.arg(self.facts_ms())));
+            pins.iter().for_each(|pin| batch.plain("PEXPIRE", &key(Kind::Pin, *pin), |cmd| cmd.arg(self.facts_ms())));
         }
-        let answers = self.client.read(batch).await?;
-        let (facts, answers) = self.client.values(&answers[..asked], boards.len());
-        let known = about.boards.iter().zip(facts).filter_map(|(board, answer)| Some((*board, codec::board(answer.bytes()?)?)));
-        let boards: HashMap<BoardId, BoardFacts> = known.collect();
-        let mut edges = about.edges(answers);
-        // The pins of somebody who is gone went with their boards; on other people's boards they have to be asked for.
-        let guests = shown().filter(|facts| boards.get(&facts.board).is_some_and(|board| board.owner != facts.owner));
-        let guests: BTreeSet<UserId> = guests.map(|facts| facts.owner).collect();
-        let hosts = boards.values().map(|board| board.owner).filter(|owner| !about.people.contains(owner));
-        let missed = About { people: hosts.collect(), ..About::default() };
+    }
+
+    /// Reads the facts of pins, and of their boards, as far as they were not read yet. With a viewer also the viewer's edges to what they are
+    /// about, in the same round: that a pin's maker owns its board is guessed, and what was guessed wrong is asked for again.
+    async fn hydrate(&self, viewer: Option<&Viewing>, positions: &[Position], hydrated: &mut Hydrated) -> Result<()> {
+        let pins = positions.iter().map(|(_, pin)| *pin).filter(|pin| !hydrated.pins.contains_key(pin)).collect();
+        self.ask(viewer, Asked { pins, ..Asked::default() }, hydrated).await?;
+        let about = hydrated.about(positions);
+        self.ask(viewer, about, hydrated).await?;
+        let others = hydrated.guests_and_hosts(positions);
+        self.ask(viewer, others, hydrated).await
+    }
+
+    async fn ask(&self, viewer: Option<&Viewing>, asked: Asked, hydrated: &mut Hydrated) -> Result<()> {
         let mut batch = Batch::new();
-        guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
-        if let Some(viewer) = viewer {
-            missed.ask(&mut batch, viewer);
-        }
+        asked.ask(&self.client, &mut batch, viewer);
+        self.prolong_facts(&mut batch, &asked.pins);
         let answers = self.client.read(batch).await?;
-        let (gone, answers) = answers.split_at(guests.len());
-        hydrated.gone = guests.into_iter().zip(gone).filter(|(_, gone)| gone.int() == 1).map(|(guest, _)| guest).collect();
-        let more = missed.edges(answers);
-        edges.hidden.extend(more.hidden);
-        edges.users.extend(more.users);
-        hydrated.boards = boards;
-        Ok((hydrated, edges))
+        hydrated.take(&self.client, &asked, viewer, &answers);
+        Ok(())
     }
 
     pub(super) async fn public_page(&self, feed: &PublicFeed, before: Option<Position>, limit: usize) -> Result<PublicPage> {
@@ -231,6 +294,7 @@ impl RedisEngine {
         };
         let mut entries = Vec::with_capacity(limit);
         let mut last = before;
+        let mut hydrated = Hydrated::default();
         loop {
             let positions = merge.take(limit - entries.len() + limit / 8 + 1);
             if positions.is_empty() {
@@ -239,7 +303,7 @@ impl RedisEngine {
                 }
                 continue;
             }
-            let (hydrated, _) = self.hydrate(None, &positions).await?;
+            self.hydrate(None, &positions, &mut hydrated).await?;
             for position in positions {
                 match hydrated.candidate(position) {
                     Candidate::Unknown => {
@@ -325,58 +389,109 @@ impl RedisEngine {
     }
 }
 
-/// What a viewer's edges are asked for.
-#[derive(Default)]
-struct About {
-    people: BTreeSet<UserId>,
-    boards: BTreeSet<BoardId>,
-    topics: BTreeSet<TopicId>,
-}
-
-impl About {
-    /// Asks for the viewer's edges to all of it.
-    fn ask(&self, batch: &mut Batch, viewer: UserId) {
-        let mut scores = |kind: Kind, ids: &mut dyn Iterator<Item = model::Id>| {
-            batch.plain("ZMSCORE", &key(kind, viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
+impl Asked {
+    /// Asks for facts, and for the viewer's edges to all of it.
+    fn ask(&self, client: &Client, batch: &mut Batch, viewer: Option<&Viewing>) {
+        let pins: Vec<Key> = self.pins.iter().map(|pin| key(Kind::Pin, *pin)).collect();
+        let boards: Vec<Key> = self.boards.iter().map(|board| key(Kind::Board, *board)).collect();
+        client.ask_values(batch, &pins);
+        client.ask_values(batch, &boards);
+        self.guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
+        let Some(Viewing { viewer, has_left_out, hiding }) = viewer else { return };
+        let mut scores = |kind: Kind, ids: &mut dyn ExactSizeIterator<Item = Id>| {
+            if ids.len() > 0 {
+                batch.plain("ZMSCORE", &key(kind, *viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
+            }
         };
-        if !self.people.is_empty() {
-            scores(Kind::Users, &mut self.people.iter().map(|person| person.id()));
-        }
-        if !self.boards.is_empty() {
-            scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
-        }
-        if !self.topics.is_empty() {
-            scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
-        }
-        if !self.boards.is_empty() {
-            members(batch, key(Kind::LeftOut, viewer), self.boards.iter().map(|board| board.id()));
+        scores(Kind::Users, &mut self.people.iter().map(|person| person.id()));
+        scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
+        scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
+        if *has_left_out && !self.boards.is_empty() {
+            members(batch, key(Kind::LeftOut, *viewer), self.boards.iter().map(|board| board.id()));
         }
         if !self.people.is_empty() {
-            for kind in [Kind::Blocks, Kind::BlockedBy, Kind::Mutes] {
-                members(batch, key(kind, viewer), self.people.iter().map(|person| person.id()));
+            for kind in hiding {
+                members(batch, key(*kind, *viewer), self.people.iter().map(|person| person.id()));
             }
         }
     }
+}
 
-    /// Reads the answers to [`About::ask`]; without any there are no edges.
-    fn edges(&self, answers: &[Value]) -> Edges {
-        let mut answers = answers.iter();
-        let mut edges = Edges::default();
-        let nothing = &Value::Nil;
-        if !self.people.is_empty() {
-            edges.users = marked(&self.people, answers.next().unwrap_or(nothing)).collect();
+impl Hydrated {
+    /// Takes in the answers to [`Asked::ask`].
+    fn take(&mut self, client: &Client, asked: &Asked, viewer: Option<&Viewing>, answers: &[Value]) {
+        let (pins, answers) = client.values(answers, asked.pins.len());
+        let (boards, answers) = client.values(answers, asked.boards.len());
+        let pins = asked.pins.iter().zip(pins);
+        self.pins.extend(pins.filter_map(|(pin, answer)| Some((*pin, codec::known(*pin, answer.bytes()?)?))));
+        let boards = asked.boards.iter().zip(boards);
+        self.boards.extend(boards.filter_map(|(board, answer)| Some((*board, codec::board(answer.bytes()?)?))));
+        let (gone, answers) = answers.split_at(asked.guests.len());
+        self.gone.extend(asked.guests.iter().zip(gone).filter(|(_, gone)| gone.int() == 1).map(|(guest, _)| *guest));
+        if let Some(viewer) = viewer {
+            let mut answers = answers.iter();
+            let nothing = &Value::Nil;
+            let mut next = |is_asked: bool| if is_asked { answers.next().unwrap_or(nothing) } else { nothing };
+            self.edges.users.extend(marked(&asked.people, next(!asked.people.is_empty())));
+            self.edges.boards.extend(marked(&asked.boards, next(!asked.boards.is_empty())));
+            self.edges.topics.extend(marked(&asked.topics, next(!asked.topics.is_empty())));
+            self.edges.left_out.extend(marked(&asked.boards, next(viewer.has_left_out && !asked.boards.is_empty())));
+            for _ in &viewer.hiding {
+                self.edges.hidden.extend(marked(&asked.people, next(!asked.people.is_empty())));
+            }
         }
-        if !self.boards.is_empty() {
-            edges.boards = marked(&self.boards, answers.next().unwrap_or(nothing)).collect();
+        self.asked.boards.extend(&asked.boards);
+        self.asked.people.extend(&asked.people);
+        self.asked.topics.extend(&asked.topics);
+        self.asked.guests.extend(&asked.guests);
+    }
+
+    fn facts<'a>(&'a self, positions: &'a [Position]) -> impl Iterator<Item = &'a PinFacts> {
+        positions.iter().filter_map(|(_, pin)| if let Some(Known::Shown(facts)) = self.pins.get(pin) { Some(facts) } else { None })
+    }
+
+    /// Returns what pins are about and was not asked for.
+    fn about(&self, positions: &[Position]) -> Asked {
+        let mut about = Asked::default();
+        for facts in self.facts(positions) {
+            if !self.boards.contains_key(&facts.board) {
+                about.boards.insert(facts.board);
+            }
+            if !self.asked.people.contains(&facts.owner) {
+                about.people.insert(facts.owner);
+            }
+            about.topics.extend(facts.topics.iter().filter(|topic| !self.asked.topics.contains(topic)));
         }
-        if !self.topics.is_empty() {
-            edges.topics = marked(&self.topics, answers.next().unwrap_or(nothing)).collect();
+        about
+    }
+
+    /// Returns whom only the boards tell of: those on boards of others, and the owners of these.
+    fn guests_and_hosts(&self, positions: &[Position]) -> Asked {
+        let mut others = Asked::default();
+        for facts in self.facts(positions) {
+            let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) else { continue };
+            if !self.asked.guests.contains(&facts.owner) {
+                others.guests.insert(facts.owner);
+            }
+            if !self.asked.people.contains(&board.owner) {
+                others.people.insert(board.owner);
+            }
         }
-        if !self.boards.is_empty() {
-            edges.left_out = marked(&self.boards, answers.next().unwrap_or(nothing)).collect();
+        others
+    }
+
+    /// Notes what pins are about: what the next one who reads them may ask for at once.
+    fn note(&self, positions: &[Position], seen: &mut Asked) {
+        seen.pins.extend(positions.iter().map(|(_, pin)| *pin));
+        for facts in self.facts(positions) {
+            seen.boards.insert(facts.board);
+            seen.people.insert(facts.owner);
+            seen.topics.extend(&facts.topics);
+            if let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) {
+                seen.people.insert(board.owner);
+                seen.guests.insert(facts.owner);
+            }
         }
-        edges.hidden = answers.flat_map(|answer| marked(&self.people, answer)).collect();
-        edges
     }
 }
 

@@ -8,7 +8,7 @@ use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
 use super::RedisEngine;
 use crate::contract::live::Servers;
 use crate::engine::{Change, Engine};
-use crate::facts::{BoardFacts, PinFacts, PublicFeed, Target};
+use crate::facts::{BoardFacts, HomePage, PinFacts, PublicFeed, Reason, Target};
 use crate::limits::Limits;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -36,6 +36,39 @@ async fn rounds<T>(engine: &RedisEngine, call: impl Future<Output = crate::Resul
     let before = engine.client.round_count();
     let answer = call.await.expect("an answer");
     (engine.client.round_count() - before, answer)
+}
+
+/// What the newest page was about the last time is asked for together with the feed, and what is answered counts.
+async fn asks_for_the_newest_page_at_once(engine: &RedisEngine, reader: UserId) {
+    let page = async || {
+        *engine.merged.lock() = None;
+        engine.merged_sources(false).await.expect("sources");
+        let (count, page) = rounds(engine, engine.home(reader, None, 25)).await;
+        assert_eq!(page.entries.len(), 25);
+        (count, page)
+    };
+    let (count, before) = page().await;
+    assert_eq!(count, 1, "nothing is new");
+    let new = PinFacts { at: NOW.plus(1), pin: PinId::new(Shard(1), 900), ..facts(5) };
+    engine.apply(vec![Change::Publish(new.clone())]).await.expect("applied");
+    let (count, after) = page().await;
+    assert_eq!((count, after.entries[0].pin), (2, new.pin), "the new pin's facts");
+    assert_eq!(after.entries[1..], before.entries[..24]);
+    let of = |page: &HomePage, person: u64| page.entries.iter().filter(|entry| entry.reason == Reason::Person(user(person))).count();
+    assert!(of(&after, 2) > 0 && of(&after, 3) > 0 && of(&after, 4) > 0);
+    engine.apply(vec![Change::Follow { user: reader, target: Target::User(user(2)), on: false, at: NOW }]).await.expect("applied");
+    assert_eq!(of(&page().await.1, 2), 0, "not followed any more");
+    assert_eq!(page().await.0, 1, "what took the place of those was noted as well");
+    engine.apply(vec![Change::Mute { user: reader, other: user(3), on: true }]).await.expect("applied");
+    assert_eq!(of(&page().await.1, 3), 0, "muted, the first one ever");
+    engine.apply(vec![Change::Block { user: user(4), other: reader, on: true }]).await.expect("applied");
+    assert_eq!(of(&page().await.1, 4), 0, "has blocked the reader");
+    engine.apply(vec![Change::Retract(new.pin)]).await.expect("applied");
+    assert!(page().await.1.entries.iter().all(|entry| entry.pin != new.pin));
+    // As it was, for what follows.
+    engine.apply(vec![Change::Block { user: user(4), other: reader, on: false }]).await.expect("applied");
+    engine.apply(vec![Change::Mute { user: reader, other: user(3), on: false }]).await.expect("applied");
+    engine.apply(vec![Change::Follow { user: reader, target: Target::User(user(2)), on: true, at: NOW }]).await.expect("applied");
 }
 
 async fn check(servers: Servers) {
@@ -79,6 +112,7 @@ async fn check(servers: Servers) {
     assert_eq!((count, page.entries.len()), (3, 1), "entries, pins, boards");
     let newest = engine.home(reader, None, 25).await.expect("a page").entries[0].pin;
     assert_eq!(newest, PinId::new(Shard(1), 603), "it reached the feed");
+    asks_for_the_newest_page_at_once(&engine, reader).await;
 }
 
 #[tokio::test]
