@@ -5,10 +5,10 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
 use crate::limits::SHARD_COUNT;
@@ -20,7 +20,7 @@ struct Entry<V> {
 }
 
 struct Shard<K, V> {
-    map: HashMap<K, Entry<V>>,
+    map: HashMap<K, Entry<V>, RandomState>,
     ring: Vec<K>,
     hand: usize,
     weight: usize,
@@ -35,10 +35,10 @@ pub(crate) struct Shelf<K, V> {
 
 impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
     pub(crate) fn new(weight_max: usize) -> Shelf<K, V> {
-        let shard = || RwLock::new(Shard { map: HashMap::new(), ring: Vec::new(), hand: 0, weight: 0 });
+        let shard = || RwLock::new(Shard::new());
         Shelf {
             shards: (0..SHARD_COUNT).map(|_| shard()).collect(),
-            hash: RandomState::new(),
+            hash: RandomState::default(),
             shard_weight_max: weight_max.div_ceil(SHARD_COUNT),
         }
     }
@@ -91,7 +91,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.write();
-            *shard = Shard { map: HashMap::new(), ring: Vec::new(), hand: 0, weight: 0 };
+            *shard = Shard::new();
         }
     }
 
@@ -105,6 +105,10 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Shard<K, V> {
+    fn new() -> Shard<K, V> {
+        Shard { map: HashMap::default(), ring: Vec::new(), hand: 0, weight: 0 }
+    }
+
     fn evict(&mut self, weight_max: usize) {
         while self.weight > weight_max && !self.ring.is_empty() {
             if self.hand >= self.ring.len() {
