@@ -51,8 +51,12 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Feeds => "feeds",
         Bench::Start => "start",
     };
+    let is_fleet = arguments.rest.iter().any(|word| word == "--fleet" || word == "--nodes");
+    // What runs on a fleet is built once and with more patience.
+    let profile = if is_fleet { "dist" } else { "release" };
+    let program = command::target_folder(root).join(profile).join("corkboard");
     if !matches!(arguments.name, Bench::Thumbnails | Bench::Cache | Bench::Feeds) {
-        to_stderr(command::cargo(root).args(["build", "--release", "--package", "corkboard"]))?;
+        to_stderr(command::cargo(root).args(["build", "--profile", profile, "--package", "corkboard"]))?;
     }
     let cargo_bench = |package: &str| {
         let mut cargo = command::cargo(root);
@@ -69,7 +73,6 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.name != Bench::Start {
         to_stderr(cargo_bench(package).arg("--no-run"))?;
     }
-    let is_fleet = arguments.rest.iter().any(|word| word == "--fleet" || word == "--nodes");
     let needs = match arguments.name {
         Bench::Storage => vec![install::MARIADB],
         Bench::Cache => vec![install::MEMCACHED],
@@ -84,7 +87,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut figures = Vec::from(calibrate::calibrate(name, &command::target_folder(root))?);
     figures.extend(match arguments.name {
-        Bench::Start => start::measure(&command::target_folder(root).join("release/corkboard"))?,
+        Bench::Start => start::measure(&program)?,
         Bench::Thumbnails => {
             for need in [install::VIPS, install::WALLPAPERS] {
                 if let Err(problem) = need.provide() {
@@ -94,12 +97,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             figures_of(cargo_bench(package).args(["--", "--installed"]).args(&arguments.rest))?
         }
         Bench::Cache | Bench::Feeds => figures_of(cargo_bench(package).arg("--").args(&arguments.rest))?,
-        Bench::Site | Bench::Storage => figures_of(
-            cargo_bench(package)
-                .env("CORKBOARD_BIN", command::target_folder(root).join("release/corkboard"))
-                .arg("--")
-                .args(&arguments.rest),
-        )?,
+        Bench::Site | Bench::Storage => figures_of(cargo_bench(package).env("CORKBOARD_BIN", &program).arg("--").args(&arguments.rest))?,
     });
     if arguments.json {
         for figure in &figures {

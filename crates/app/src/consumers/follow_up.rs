@@ -19,16 +19,16 @@ use crate::viewer::is_listed;
 
 impl App {
     pub async fn run_follow_up(&self, shutdown: Shutdown) -> Result<()> {
-        self.consume("follow_up", shutdown, |event, read_at| self.follow_up_of(event, Some(read_at))).await
+        self.consume("follow_up", shutdown, |event, read_at| self.follow_up_read(event, Some(read_at))).await
     }
 
     /// Does everything that follows from one event. Safe to repeat.
     pub async fn follow_up(&self, event: Event) -> Result<()> {
-        self.follow_up_of(event, None).await
+        self.follow_up_read(event, None).await
     }
 
-    /// The same for an event that was read from the log at that instant.
-    async fn follow_up_of(&self, event: Event, read_at: Option<Instant>) -> Result<()> {
+    /// The same for an event that was read from the log at that instant: what its writer had written whole by then is not looked at again.
+    pub async fn follow_up_read(&self, event: Event, read_at: Option<Instant>) -> Result<()> {
         use EventKind as K;
         match event.kind {
             K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored => {

@@ -202,6 +202,41 @@ async fn events_in_any_order_any_number_of_times_end_in_the_same() {
     site.finish().await;
 }
 
+/// What a pin's writer has written whole is not looked at again, unless the board is another by then, or nobody knows that it was whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn follow_up_looks_at_a_new_pins_edges_only_where_they_may_be_wrong() {
+    let site = Site::start().await;
+    let (ada, bob) = (site.person("ada").await, site.person("bob").await);
+    let bobs = site.eyes(&bob).await;
+    let (source, finds) = (site.board(&ada, "Lace", Privacy::Public).await, site.board(&bob, "Finds", Privacy::Public).await);
+    let pin = site.pin(&ada, source, "Lace").await;
+    let begun = std::time::Instant::now();
+    let saved = site.app.save_pin(&bobs, pin, at(finds)).await.unwrap().id();
+    site.settle().await;
+    let event = site.events().await.into_iter().rfind(|event| event.subjects.first() == Some(&saved.id())).unwrap();
+    let saves = async || site.edges(Assoc::PinHasSaves, pin).await.len();
+    let set = async |on: bool| {
+        let mut batch = storage::Batch::on(pin.shard());
+        match on {
+            true => batch.map(Assoc::PinHasSaves, pin, saved, 1),
+            false => batch.unmap(Assoc::PinHasSaves, pin, saved),
+        };
+        site.app.commit(batch).await.unwrap();
+    };
+    assert_eq!(saves().await, 1);
+    set(false).await;
+    site.app.follow_up_read(event.clone(), Some(std::time::Instant::now())).await.unwrap();
+    assert_eq!(saves().await, 0, "its writer had written it");
+    site.app.follow_up_read(event.clone(), Some(begun)).await.unwrap();
+    assert_eq!(saves().await, 1, "it was read before all was written");
+    site.app.edit_board(&bobs, finds, BoardEdit { privacy: Some(Privacy::Secret), ..BoardEdit::default() }).await.unwrap();
+    site.settle().await;
+    set(true).await;
+    site.app.follow_up_read(event, Some(std::time::Instant::now())).await.unwrap();
+    assert_eq!(saves().await, 0, "the board is secret by now: its saves must not show in counts");
+    site.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_from_storage_ends_in_the_same() {
     let site = Site::start().await;

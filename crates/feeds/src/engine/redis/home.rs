@@ -70,8 +70,9 @@ struct Edges {
 #[derive(Default)]
 pub(super) struct Heads(Mutex<HashMap<UserId, Arc<(Viewing, Asked)>>>);
 
-/// Newest pages that are remembered, half a kibibyte each.
+/// Newest pages that are remembered, a kibibyte each, and pins of one: the ranking reads hundreds, and seldom.
 const HEADS_MAX: usize = 10_000;
+const HEAD_PINS_MAX: usize = 64;
 
 impl Heads {
     fn of(&self, viewer: UserId) -> Option<Arc<(Viewing, Asked)>> {
@@ -79,6 +80,9 @@ impl Heads {
     }
 
     fn keep(&self, viewing: Viewing, asked: Asked) {
+        if asked.pins.len() > HEAD_PINS_MAX {
+            return;
+        }
         let mut heads = self.0.lock();
         if heads.len() >= HEADS_MAX && !heads.contains_key(&viewing.viewer) {
             heads.clear();
