@@ -26,26 +26,34 @@ pub(crate) type Seen = (Id, u64);
 /// Beginnings that this process has written whole, mirrors included: nothing about them is left to mend while what they were computed from
 /// is what it was. Bounded; whoever forgets, mends.
 #[derive(Default)]
-pub(crate) struct Whole(Mutex<(HashMap<String, (Instant, Seen)>, VecDeque<String>)>);
+pub(crate) struct Whole(Mutex<Beginnings>);
+
+#[derive(Default)]
+struct Beginnings {
+    /// By event: since when, and computed from what.
+    whole: HashMap<String, (Instant, Seen)>,
+    /// The oldest first.
+    order: VecDeque<String>,
+}
 
 /// Beginnings that are remembered: far more than are ever between their writer and the consumer.
 const WHOLE_MAX: usize = 4_096;
 
 impl Whole {
     fn add(&self, event: String, seen: Seen) {
-        let (ended, order) = &mut *self.0.lock();
+        let Beginnings { whole, order } = &mut *self.0.lock();
         order.push_back(event.clone());
-        ended.insert(event, (Instant::now(), seen));
+        whole.insert(event, (Instant::now(), seen));
         if order.len() > WHOLE_MAX
             && let Some(oldest) = order.pop_front()
         {
-            ended.remove(&oldest);
+            whole.remove(&oldest);
         }
     }
 
     /// Returns what a beginning was computed from, if it was whole at that instant.
     pub(crate) fn at(&self, event: &str, at: Instant) -> Option<Seen> {
-        self.0.lock().0.get(event).filter(|(ended, _)| *ended <= at).map(|(_, seen)| *seen)
+        self.0.lock().whole.get(event).filter(|(since, _)| *since <= at).map(|(_, seen)| *seen)
     }
 }
 

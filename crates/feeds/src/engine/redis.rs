@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Reading order: `keys.rs` and `codec.rs` (what lies there), `script.rs` (atomic steps), `address.rs`, `node.rs`, `client.rs`
-//! (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
+//! (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `hydrate.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
 //!
 //! Invariants
 //! - The two ends of an edge lie in different buckets and are set one after the other: first the end that only adds, so that a
@@ -26,6 +26,7 @@ mod codec;
 mod command;
 mod graph;
 mod home;
+mod hydrate;
 mod keys;
 mod lists;
 mod node;
@@ -81,7 +82,7 @@ pub struct RedisEngine {
     /// Set between `clear` and `complete`.
     rebuild: Mutex<Option<Rebuild>>,
     seen: Mutex<Seen>,
-    heads: home::Heads,
+    heads: hydrate::Heads,
 }
 
 impl std::fmt::Debug for RedisEngine {
@@ -101,7 +102,7 @@ impl RedisEngine {
             merged: Mutex::default(),
             rebuild: Mutex::default(),
             seen: Mutex::default(),
-            heads: home::Heads::default(),
+            heads: hydrate::Heads::default(),
         })
     }
 

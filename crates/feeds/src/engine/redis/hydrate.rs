@@ -1,0 +1,287 @@
+//! What a page is about: the facts of pins and boards, and the viewer's edges to them, read in as few rounds as it takes.
+//!
+//! ```text
+//! positions ─▶ pins' facts ─▶ boards' facts, the viewer's edges ─▶ guests and hosts      each asks only for what is not known yet
+//! head      ─▶ all of that, as the newest page was the last time, behind the feed itself
+//! ```
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use model::{BoardId, Id, PinId, TopicId, UserId};
+use parking_lot::Mutex;
+use redis::Value;
+
+use super::RedisEngine;
+use super::client::Client;
+use super::codec::{self, Known};
+use super::command::{Answer, Batch};
+use super::graph::{member, members};
+use super::keys::{Key, Kind, key};
+use crate::error::Result;
+use crate::facts::{BoardFacts, PinFacts, Position, Reason};
+
+/// One page in so many prolongs the life of the facts that it shows.
+const PROLONGED_ONE_IN: u64 = 8;
+
+/// What one round asks for.
+#[derive(Clone, Default)]
+pub(super) struct Asked {
+    pub(super) pins: BTreeSet<PinId>,
+    boards: BTreeSet<BoardId>,
+    people: BTreeSet<UserId>,
+    topics: BTreeSet<TopicId>,
+    /// People on other people's boards: the pins of somebody who is gone went with their boards, but for these.
+    guests: BTreeSet<UserId>,
+}
+
+/// What is known of candidates, and of the viewer's edges to what they are about.
+#[derive(Default)]
+pub(super) struct Hydrated {
+    asked: Asked,
+    pins: HashMap<PinId, Known>,
+    boards: HashMap<BoardId, BoardFacts>,
+    /// People whose pins show nowhere.
+    gone: HashSet<UserId>,
+    pub(super) edges: Edges,
+}
+
+/// The viewer's edges to what a page is about.
+#[derive(Default)]
+pub(super) struct Edges {
+    hidden: HashSet<UserId>,
+    users: HashSet<UserId>,
+    left_out: HashSet<BoardId>,
+    boards: HashSet<BoardId>,
+    topics: HashSet<TopicId>,
+}
+
+/// What the newest pages were about the last time, by viewer. Bounded; whoever is forgotten asks in more rounds.
+#[derive(Default)]
+pub(super) struct Heads(Mutex<HashMap<UserId, Arc<(Viewing, Asked)>>>);
+
+/// Newest pages that are remembered, a kibibyte each, and pins of one: the ranking reads hundreds, and seldom.
+const HEADS_MAX: usize = 10_000;
+const HEAD_PINS_MAX: usize = 64;
+
+impl Heads {
+    pub(super) fn of(&self, viewer: UserId) -> Option<Arc<(Viewing, Asked)>> {
+        self.0.lock().get(&viewer).cloned()
+    }
+
+    pub(super) fn keep(&self, viewing: Viewing, asked: Asked) {
+        if asked.pins.len() > HEAD_PINS_MAX {
+            return;
+        }
+        let mut heads = self.0.lock();
+        if heads.len() >= HEADS_MAX && !heads.contains_key(&viewing.viewer) {
+            heads.clear();
+        }
+        heads.insert(viewing.viewer, Arc::new((viewing, asked)));
+    }
+}
+
+/// A viewer, and which of the sets that keep something away from the viewer hold anything: most people's are empty, and nobody asks for
+/// twenty ids in those.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Viewing {
+    pub(super) viewer: UserId,
+    has_left_out: bool,
+    hiding: Vec<Kind>,
+}
+
+impl Viewing {
+    const HIDING: [Kind; 3] = [Kind::Blocks, Kind::BlockedBy, Kind::Mutes];
+
+    pub(super) fn ask(batch: &mut Batch, viewer: UserId) {
+        for kind in std::iter::once(Kind::LeftOut).chain(Viewing::HIDING) {
+            batch.plain("SCARD", &key(kind, viewer), |cmd| cmd);
+        }
+    }
+
+    pub(super) fn of<'a>(viewer: UserId, answers: &mut impl Iterator<Item = &'a Value>) -> Viewing {
+        let mut holds = || answers.next().is_none_or(|count| count.int() > 0);
+        let has_left_out = holds();
+        Viewing { viewer, has_left_out, hiding: Viewing::HIDING.into_iter().filter(|_| holds()).collect() }
+    }
+}
+
+/// A candidate after hydration.
+pub(super) enum Candidate<'a> {
+    /// Its facts are gone: memory ends above it.
+    Unknown,
+    Hidden,
+    Shown(&'a PinFacts, BoardFacts),
+}
+
+impl Hydrated {
+    pub(super) fn candidate(&self, (at, pin): Position) -> Candidate<'_> {
+        match self.pins.get(&pin) {
+            None => Candidate::Unknown,
+            Some(Known::Retracted) => Candidate::Hidden,
+            Some(Known::Shown(facts)) if facts.at != at => Candidate::Hidden,
+            Some(Known::Shown(facts)) => match self.boards.get(&facts.board) {
+                Some(board) if board.listed && !self.gone.contains(&facts.owner) => Candidate::Shown(facts, *board),
+                _ => Candidate::Hidden,
+            },
+        }
+    }
+}
+
+impl RedisEngine {
+    /// Prolongs the life of facts along with what is read, in one page of some.
+    pub(super) fn prolong_facts(&self, batch: &mut Batch, pins: &BTreeSet<PinId>) {
+        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
+            pins.iter().for_each(|pin| batch.plain("PEXPIRE", &key(Kind::Pin, *pin), |cmd| cmd.arg(self.facts_ms())));
+        }
+    }
+
+    /// Reads the facts of pins, and of their boards, as far as they were not read yet. With a viewer also the viewer's edges to what they are
+    /// about, in the same round: that a pin's maker owns its board is guessed, and what was guessed wrong is asked for again.
+    pub(super) async fn hydrate(&self, viewer: Option<&Viewing>, positions: &[Position], hydrated: &mut Hydrated) -> Result<()> {
+        let pins = positions.iter().map(|(_, pin)| *pin).filter(|pin| !hydrated.pins.contains_key(pin)).collect();
+        self.ask(viewer, Asked { pins, ..Asked::default() }, hydrated).await?;
+        let about = hydrated.about(positions);
+        self.ask(viewer, about, hydrated).await?;
+        let others = hydrated.guests_and_hosts(positions);
+        self.ask(viewer, others, hydrated).await
+    }
+
+    async fn ask(&self, viewer: Option<&Viewing>, asked: Asked, hydrated: &mut Hydrated) -> Result<()> {
+        let mut batch = Batch::new();
+        asked.ask(&self.client, &mut batch, viewer);
+        self.prolong_facts(&mut batch, &asked.pins);
+        let answers = self.client.read(batch).await?;
+        hydrated.take(&self.client, &asked, viewer, &answers);
+        Ok(())
+    }
+}
+
+impl Asked {
+    /// Asks for facts, and for the viewer's edges to all of it.
+    pub(super) fn ask(&self, client: &Client, batch: &mut Batch, viewer: Option<&Viewing>) {
+        let pins: Vec<Key> = self.pins.iter().map(|pin| key(Kind::Pin, *pin)).collect();
+        let boards: Vec<Key> = self.boards.iter().map(|board| key(Kind::Board, *board)).collect();
+        client.ask_values(batch, &pins);
+        client.ask_values(batch, &boards);
+        self.guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
+        let Some(Viewing { viewer, has_left_out, hiding }) = viewer else { return };
+        let mut scores = |kind: Kind, ids: &mut dyn ExactSizeIterator<Item = Id>| {
+            if ids.len() > 0 {
+                batch.plain("ZMSCORE", &key(kind, *viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
+            }
+        };
+        scores(Kind::Users, &mut self.people.iter().map(|person| person.id()));
+        scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
+        scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
+        if *has_left_out && !self.boards.is_empty() {
+            members(batch, key(Kind::LeftOut, *viewer), self.boards.iter().map(|board| board.id()));
+        }
+        if !self.people.is_empty() {
+            for kind in hiding {
+                members(batch, key(*kind, *viewer), self.people.iter().map(|person| person.id()));
+            }
+        }
+    }
+}
+
+impl Hydrated {
+    /// Takes in the answers to [`Asked::ask`].
+    pub(super) fn take(&mut self, client: &Client, asked: &Asked, viewer: Option<&Viewing>, answers: &[Value]) {
+        let (pins, answers) = client.values(answers, asked.pins.len());
+        let (boards, answers) = client.values(answers, asked.boards.len());
+        let pins = asked.pins.iter().zip(pins);
+        self.pins.extend(pins.filter_map(|(pin, answer)| Some((*pin, codec::known(*pin, answer.bytes()?)?))));
+        let boards = asked.boards.iter().zip(boards);
+        self.boards.extend(boards.filter_map(|(board, answer)| Some((*board, codec::board(answer.bytes()?)?))));
+        let (gone, answers) = answers.split_at(asked.guests.len());
+        self.gone.extend(asked.guests.iter().zip(gone).filter(|(_, gone)| gone.int() == 1).map(|(guest, _)| *guest));
+        if let Some(viewer) = viewer {
+            let mut answers = answers.iter();
+            let nothing = &Value::Nil;
+            let mut next = |is_asked: bool| if is_asked { answers.next().unwrap_or(nothing) } else { nothing };
+            self.edges.users.extend(marked(&asked.people, next(!asked.people.is_empty())));
+            self.edges.boards.extend(marked(&asked.boards, next(!asked.boards.is_empty())));
+            self.edges.topics.extend(marked(&asked.topics, next(!asked.topics.is_empty())));
+            self.edges.left_out.extend(marked(&asked.boards, next(viewer.has_left_out && !asked.boards.is_empty())));
+            for _ in &viewer.hiding {
+                self.edges.hidden.extend(marked(&asked.people, next(!asked.people.is_empty())));
+            }
+        }
+        self.asked.boards.extend(&asked.boards);
+        self.asked.people.extend(&asked.people);
+        self.asked.topics.extend(&asked.topics);
+        self.asked.guests.extend(&asked.guests);
+    }
+
+    fn facts<'a>(&'a self, positions: &'a [Position]) -> impl Iterator<Item = &'a PinFacts> {
+        positions.iter().filter_map(|(_, pin)| if let Some(Known::Shown(facts)) = self.pins.get(pin) { Some(facts) } else { None })
+    }
+
+    /// Returns what pins are about and was not asked for.
+    pub(super) fn about(&self, positions: &[Position]) -> Asked {
+        let mut about = Asked::default();
+        for facts in self.facts(positions) {
+            if !self.boards.contains_key(&facts.board) {
+                about.boards.insert(facts.board);
+            }
+            if !self.asked.people.contains(&facts.owner) {
+                about.people.insert(facts.owner);
+            }
+            about.topics.extend(facts.topics.iter().filter(|topic| !self.asked.topics.contains(topic)));
+        }
+        about
+    }
+
+    /// Returns whom only the boards tell of: those on boards of others, and the owners of these.
+    pub(super) fn guests_and_hosts(&self, positions: &[Position]) -> Asked {
+        let mut others = Asked::default();
+        for facts in self.facts(positions) {
+            let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) else { continue };
+            if !self.asked.guests.contains(&facts.owner) {
+                others.guests.insert(facts.owner);
+            }
+            if !self.asked.people.contains(&board.owner) {
+                others.people.insert(board.owner);
+            }
+        }
+        others
+    }
+
+    /// Notes what pins are about: what the next one who reads them may ask for at once.
+    pub(super) fn note(&self, positions: &[Position], seen: &mut Asked) {
+        seen.pins.extend(positions.iter().map(|(_, pin)| *pin));
+        for facts in self.facts(positions) {
+            seen.boards.insert(facts.board);
+            seen.people.insert(facts.owner);
+            seen.topics.extend(&facts.topics);
+            if let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) {
+                seen.people.insert(board.owner);
+                seen.guests.insert(facts.owner);
+            }
+        }
+    }
+}
+
+impl Edges {
+    /// Decides whether a pin shows to the viewer, and why. Follows are those of the board's owner; who is blocked or muted shows
+    /// neither as the pin's maker nor as the board's owner.
+    pub(super) fn reason(&self, viewer: UserId, pin: &PinFacts, board: BoardFacts) -> Option<Reason> {
+        if pin.owner == viewer || self.hidden.contains(&pin.owner) || self.hidden.contains(&board.owner) {
+            return None;
+        }
+        if self.users.contains(&board.owner) && !self.left_out.contains(&pin.board) {
+            return Some(Reason::Person(board.owner));
+        }
+        if self.boards.contains(&pin.board) {
+            return Some(Reason::Board(pin.board));
+        }
+        pin.topics.iter().find(|topic| self.topics.contains(topic)).map(|topic| Reason::Topic(*topic))
+    }
+}
+
+/// Returns those of the ids that an answer in their order has a score or a 1 for.
+fn marked<'a, T: Copy>(ids: &'a BTreeSet<T>, answer: &'a Value) -> impl Iterator<Item = T> + 'a {
+    let is_marked = |value: &Value| !matches!(value, Value::Nil | Value::Int(0));
+    ids.iter().zip(answer.list()).filter(move |(_, value)| is_marked(value)).map(|(id, _)| *id)
+}
