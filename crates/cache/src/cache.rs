@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Id, Object, Stored, Timestamp};
+use model::{Id, Object, Stored};
 use runtime::{SharedClock, SystemClock};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimits, Stale};
 use crate::error::{Error, Result};
 use crate::flights::{Flights, Joined, wait};
-use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, NEGATIVE_MS, WAIT_ROUNDS_MAX};
+use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, WAIT_ROUNDS_MAX};
 use crate::lists::{self, ListKey, Lists};
 use crate::metrics as names;
 use crate::objects::Objects;
@@ -145,12 +145,10 @@ impl Cache {
         let mut left = wanted;
         let mut leases = Vec::new();
         let mut belief = Belief::FOR_EVER;
-        let mut absent_until = Timestamp(i64::MAX);
         let mut renewed: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::new();
         let mut loaded: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::with_capacity(left.len());
         if let Some(engine) = &self.inner.engine {
             belief = Belief::of(begun, NEAR_MS);
-            absent_until = begun.plus(NEAR_MS);
             let near: Vec<_> = left.iter().map(|id| (*id, self.inner.objects.near(*id, begun))).collect();
             left.clear();
             let mut away_count = 0;
@@ -177,7 +175,6 @@ impl Cache {
             }
             if away_count > 0 && away_count == left.len() {
                 belief = Belief::of(begun, ALONE_MS);
-                absent_until = begun.plus(ALONE_MS);
             }
         }
         if !left.is_empty() {
@@ -188,16 +185,8 @@ impl Cache {
             loaded.extend(left.into_iter().zip(objects.into_iter().map(|object| object.map(Arc::new))));
         }
         let now = self.inner.clock.now();
-        if self.is_current(generation) {
-            let absent_until = absent_until.min(now.plus(NEGATIVE_MS));
-            for (id, object) in &loaded {
-                self.inner.objects.keep(*id, object.clone(), belief, absent_until, now);
-            }
-            // An `invalidate_all` that came between the two looks has cleared before this kept.
-            if !self.is_current(generation) {
-                self.inner.objects.clear();
-            }
-        }
+        let keep = || loaded.iter().for_each(|(id, object)| self.inner.objects.keep(*id, object.clone(), belief, now));
+        self.keep_in(generation, keep, || self.inner.objects.clear());
         if let Some(engine) = &self.inner.engine {
             share(engine.as_ref(), &leases, &loaded).await;
         }
@@ -216,12 +205,7 @@ impl Cache {
     pub fn keep<T: Object>(&self, began: Began, object: Arc<Stored<T>>) {
         let (inner, now) = (&*self.inner, self.inner.clock.now());
         let belief = if inner.engine.is_some() { Belief::of(now, NEAR_MS) } else { Belief::FOR_EVER };
-        if self.is_current(began.0) {
-            inner.objects.keep(object.id, Some(object), belief, now, now);
-            if !self.is_current(began.0) {
-                inner.objects.clear();
-            }
-        }
+        self.keep_in(began.0, || inner.objects.keep(object.id, Some(object), belief, now), || inner.objects.clear());
     }
 
     /// Believes a near copy anew of which nobody can be asked, because nobody else can have changed what it is a copy of.
@@ -416,12 +400,8 @@ impl Cache {
         begun: u64,
         generation: u64,
     ) {
-        if self.is_current(generation) {
-            self.inner.values.keep(key, value.clone(), ttl, belief, begun, self.inner.clock.now());
-            if !self.is_current(generation) {
-                self.inner.values.clear();
-            }
-        }
+        let keep = || self.inner.values.keep(key, value.clone(), ttl, belief, begun, self.inner.clock.now());
+        self.keep_in(generation, keep, || self.inner.values.clear());
     }
 
     /// Returns what a name led to when it was last looked up. That may be over: whoever uses it checks that the object still has the name.
@@ -433,8 +413,16 @@ impl Cache {
         self.inner.hints.update(&name.into(), |_| Some((id, 1)));
     }
 
-    pub(crate) fn is_current(&self, generation: u64) -> bool {
-        generation == self.inner.generation.load(Ordering::Acquire)
+    /// Keeps what was begun in this generation, if there was no `invalidate_all` since.
+    pub(crate) fn keep_in(&self, generation: u64, keep: impl FnOnce(), clear: impl FnOnce()) {
+        let is_current = || generation == self.inner.generation.load(Ordering::Acquire);
+        if is_current() {
+            keep();
+            // One that came between the two looks has cleared before this kept.
+            if !is_current() {
+                clear();
+            }
+        }
     }
 
     pub(crate) fn count(&self, hits: usize, misses: usize) {

@@ -162,15 +162,8 @@ impl Cache {
                 loaded.push((key, Arc::new(list)));
             }
         }
-        if self.is_current(generation) {
-            for (key, list) in &loaded {
-                inner.lists.keep(key, (list.clone(), belief), weight_of(list), turn);
-            }
-            // An `invalidate_all` that came between the two looks has cleared before this kept.
-            if !self.is_current(generation) {
-                inner.lists.clear();
-            }
-        }
+        let keep = || loaded.iter().for_each(|(key, list)| inner.lists.keep(key, (list.clone(), belief), weight_of(list), turn));
+        self.keep_in(generation, keep, || inner.lists.clear());
         if let Some(engine) = &inner.engine {
             fill(engine.as_ref(), refills).await;
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Cell;
 use crate::error::{Error, Result};
-use crate::limits::{ENTRY_BYTES, FLOOR_MS};
+use crate::limits::{ENTRY_BYTES, FLOOR_MS, NEGATIVE_MS};
 use crate::metrics as names;
 use crate::others::{Belief, Others};
 use crate::shelf::Shelf;
@@ -80,7 +80,7 @@ impl Objects {
     }
 
     /// Keeps what a load brought, unless something newer is known.
-    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, belief: Belief, absent_until: Timestamp, now: Timestamp) {
+    pub(crate) fn keep<T: Object>(&self, id: Id, object: Option<Arc<Stored<T>>>, belief: Belief, now: Timestamp) {
         let version = object.as_ref().map_or(0, |object| object.version);
         let weight = object.as_ref().map_or(ENTRY_BYTES, |object| ENTRY_BYTES + estimate(object));
         let is_kept = self.shelf.update(&id, |old| {
@@ -92,7 +92,7 @@ impl Objects {
             let known = match object {
                 _ if version < version_min => return None,
                 Some(object) => Known::Object { object, version, belief },
-                None => Known::Absent { until: absent_until },
+                None => Known::Absent { until: belief.until.min(now.plus(NEGATIVE_MS)) },
             };
             Some((known, weight))
         });

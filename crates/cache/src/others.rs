@@ -20,7 +20,7 @@ use crate::metrics as names;
 pub(crate) struct Belief {
     /// When the load began that it comes from, or its last confirmation.
     begun: Timestamp,
-    until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 impl Belief {

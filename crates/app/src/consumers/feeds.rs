@@ -156,19 +156,12 @@ impl App {
         use EventKind as K;
         let target = event.subjects.first().copied();
         match event.kind {
-            K::PinCreated | K::PinSaved => {
+            K::PinCreated | K::PinSaved | K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
                 if let Some(pin) = event.subject::<PinId>(0) {
-                    let facts = match self.pin_at_its_beginning(pin).await? {
-                        Some(stored) => self.pin_facts(&stored).await?,
-                        None => None,
+                    let rests = match event.kind {
+                        K::PinCreated | K::PinSaved => self.put_in_feeds(pin, self.pin_at_its_beginning(pin).await?.as_deref()).await?,
+                        _ => self.reconcile_pin_in_feeds(pin).await?,
                     };
-                    let rests = self.put_in_feeds(pin, facts).await?;
-                    return self.enqueue_rests(rests, &format!("{}/{life:x}", event.id)).await;
-                }
-            }
-            K::PinChanged | K::PinMoved | K::PinTrashed | K::PinRestored | K::PinPurged => {
-                if let Some(pin) = event.subject::<PinId>(0) {
-                    let rests = self.reconcile_pin_in_feeds(pin).await?;
                     return self.enqueue_rests(rests, &format!("{}/{life:x}", event.id)).await;
                 }
             }
@@ -244,14 +237,14 @@ impl App {
 
     /// Publishes a pin that stands on a listed board, and retracts any other. Returns what is left of its fan-out.
     pub(crate) async fn reconcile_pin_in_feeds(&self, pin: PinId) -> Result<Vec<Rest>> {
-        let facts = match self.storage.get::<model::Pin>(pin).await? {
-            Some(stored) => self.pin_facts(&stored).await?,
-            None => None,
-        };
-        self.put_in_feeds(pin, facts).await
+        self.put_in_feeds(pin, self.storage.get(pin).await?.as_ref()).await
     }
 
-    async fn put_in_feeds(&self, pin: PinId, facts: Option<PinFacts>) -> Result<Vec<Rest>> {
+    async fn put_in_feeds(&self, pin: PinId, stored: Option<&Stored<model::Pin>>) -> Result<Vec<Rest>> {
+        let facts = match stored {
+            Some(stored) => self.pin_facts(pin, stored).await?,
+            None => None,
+        };
         match facts {
             Some(facts) => Ok(self.feeds.publish(facts).await?),
             None => {
@@ -261,8 +254,8 @@ impl App {
         }
     }
 
-    async fn pin_facts(&self, stored: &Stored<model::Pin>) -> Result<Option<PinFacts>> {
-        let (pin, data) = (PinId::try_from(stored.id).map_err(crate::Error::internal)?, &stored.data);
+    async fn pin_facts(&self, pin: PinId, stored: &Stored<model::Pin>) -> Result<Option<PinFacts>> {
+        let data = &stored.data;
         let Some(board) = self.board_of_travelling(stored).await? else { return Ok(None) };
         let mut topics = Vec::with_capacity(data.tags.len());
         for tag in &data.tags {

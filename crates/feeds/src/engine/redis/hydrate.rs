@@ -38,7 +38,10 @@ pub(super) struct Asked {
 /// What is known of candidates, and of the viewer's edges to what they are about.
 #[derive(Default)]
 pub(super) struct Hydrated {
-    asked: Asked,
+    /// Of whom edges were asked for, whatever the answer.
+    people: HashSet<UserId>,
+    topics: HashSet<TopicId>,
+    guests: HashSet<UserId>,
     pins: HashMap<PinId, Known>,
     boards: HashMap<BoardId, BoardFacts>,
     /// People whose pins show nowhere.
@@ -208,10 +211,9 @@ impl Hydrated {
                 self.edges.hidden.extend(marked(&asked.people, next(!asked.people.is_empty())));
             }
         }
-        self.asked.boards.extend(&asked.boards);
-        self.asked.people.extend(&asked.people);
-        self.asked.topics.extend(&asked.topics);
-        self.asked.guests.extend(&asked.guests);
+        self.people.extend(&asked.people);
+        self.topics.extend(&asked.topics);
+        self.guests.extend(&asked.guests);
     }
 
     fn facts<'a>(&'a self, positions: &'a [Position]) -> impl Iterator<Item = &'a PinFacts> {
@@ -225,10 +227,10 @@ impl Hydrated {
             if !self.boards.contains_key(&facts.board) {
                 about.boards.insert(facts.board);
             }
-            if !self.asked.people.contains(&facts.owner) {
+            if !self.people.contains(&facts.owner) {
                 about.people.insert(facts.owner);
             }
-            about.topics.extend(facts.topics.iter().filter(|topic| !self.asked.topics.contains(topic)));
+            about.topics.extend(facts.topics.iter().filter(|topic| !self.topics.contains(topic)));
         }
         about
     }
@@ -238,10 +240,10 @@ impl Hydrated {
         let mut others = Asked::default();
         for facts in self.facts(positions) {
             let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) else { continue };
-            if !self.asked.guests.contains(&facts.owner) {
+            if !self.guests.contains(&facts.owner) {
                 others.guests.insert(facts.owner);
             }
-            if !self.asked.people.contains(&board.owner) {
+            if !self.people.contains(&board.owner) {
                 others.people.insert(board.owner);
             }
         }
