@@ -748,6 +748,29 @@ async fn a_list_read_while_it_is_being_invalidated_is_not_kept() {
     assert_eq!(read_lists(&cache, &[list_key(1)], 4).await, [4], "the process that wrote reads its own write");
 }
 
+#[tokio::test]
+async fn a_writer_that_has_not_heard_of_a_new_generation_reaches_what_is_in_it() {
+    let Some(bed) = Bed::memcached("a_writer_that_has_not_heard_of_a_new_generation_reaches_what_is_in_it", 3, false) else { return };
+    // Nobody hears of anything by itself.
+    let limits = MemcachedLimits { probe: Duration::from_secs(3_600), ..patient() };
+    let url = format!("memcached://{}", bed._servers.iter().map(memcached::Server::address).collect::<Vec<_>>().join(","));
+    let engine = || Arc::new(Memcached::new(&url, limits).expect("an engine"));
+    let (writer, other) = (Bed { engine: engine(), ..Bed::memory() }, Bed { engine: engine(), ..Bed::memory() });
+    let list = Key::List(list_key(1).0, list_key(1).1);
+    assert!(matches!(writer.look(1).await, Looked::Lease(_)), "it knows the first generation");
+    other.engine.clear().await.expect("an answer");
+    let lease = other.lease(1).await;
+    assert!(other.fill(1, lease, cell(5)).await);
+    let Looked::Lease(lease) = other.look_at(vec![list.clone()]).await.remove(0) else { panic!("nothing is there") };
+    let refill = Refill { key: list.clone(), lease, cell: Cell { version: 0, row: Some(vec![1]) }, life_ms: CELL_MS };
+    assert_eq!(other.engine.fill(vec![refill]).await.expect("an answer"), [true]);
+    let stale = vec![Stale::object(id(1), 6), Stale::list(list_key(1).0, list_key(1).1)];
+    writer.engine.invalidate(stale).await.expect("an answer");
+    assert!(!matches!(other.look(1).await, Looked::Found(..)), "its write is of version 6");
+    assert!(!matches!(other.look_at(vec![list]).await.remove(0), Looked::Found(..)));
+    assert!(!matches!(writer.look(1).await, Looked::Away), "it has heard of the generation now");
+}
+
 #[test]
 fn an_unknown_address_is_refused_with_what_is_known() {
     let refused = |url: &str| Cache::open(url, CacheLimits::default()).expect_err("no address").to_string();

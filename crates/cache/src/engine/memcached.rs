@@ -15,6 +15,7 @@
 //! - *An invalidation can't be delivered.* The node's generation is raised, and with it all keys change. Generations are kept on all nodes:
 //!   every process reads them every second, and before it puts a node in. So whoever still reaches the node stops believing it within two
 //!   seconds, as long as writer and reader have one node in common; and the node can't bring back anything old for anyone who writes.
+//! - *A process writes and has not heard of a new generation.* It looks behind the write which one the node holds ([`generations`]).
 //! - *Processes see different nodes.* A key's home and spare are the same for all of them.
 //!
 //! What remains: a process that commits and dies, or is cut off from all nodes, before it has invalidated. A server that starts after such a
@@ -154,9 +155,8 @@ impl Shared {
         Some(home).filter(is_in).or(spare.filter(is_in))
     }
 
-    /// The key's name on a node; `None` for one that memcached would not take.
-    fn name(&self, place: usize, key: &Key) -> Option<String> {
-        let generation = self.nodes[place].generation.load(std::sync::atomic::Ordering::Acquire);
+    /// The key's name in a generation; `None` for one that memcached would not take.
+    fn name(&self, generation: u64, key: &Key) -> Option<String> {
         match key {
             Key::Object(id) => Some(format!("{}{generation:x}.{:x}", self.prefix, id.as_u64())),
             Key::List(assoc, from) => Some(format!("{}{generation:x}.{:x}.{}", self.prefix, from.as_u64(), assoc.table())),
@@ -181,9 +181,10 @@ impl Shared {
         let mut commands = Vec::with_capacity(indexes.len() * 64);
         let mut sent = Vec::with_capacity(indexes.len());
         let mut looked = Vec::with_capacity(indexes.len());
+        let generation = self.nodes[place].agreed();
         for index in indexes {
             let Asked { key, stale_ms, .. } = &asked[index];
-            match self.name(place, key) {
+            match generation.and_then(|generation| self.name(generation, key)) {
                 Some(name) => {
                     let command = format!("mg {name} f c v N{} R{}\r\n", self.limits.lease.as_secs(), stale_ms / 1_000);
                     commands.extend_from_slice(command.as_bytes());
@@ -191,6 +192,9 @@ impl Shared {
                 }
                 None => looked.push((index, Looked::Away)),
             }
+        }
+        if sent.is_empty() {
+            return looked;
         }
         let count = sent.len();
         match self.call(place, commands, count).await {
@@ -205,14 +209,14 @@ impl Shared {
 
     /// Fills keys on one node, by their index.
     async fn put(&self, place: usize, refills: &[Refill], indexes: Vec<usize>) -> Vec<(usize, bool)> {
-        let Some(connection) = self.nodes[place].connection() else { return Vec::new() };
+        let (Some(connection), Some(generation)) = (self.nodes[place].connection(), self.nodes[place].agreed()) else { return Vec::new() };
         let mut commands = Vec::new();
         let mut sent = Vec::with_capacity(indexes.len());
         for index in indexes {
             let Refill { key, lease, cell, life_ms } = &refills[index];
             let row = cell.row.as_deref().unwrap_or(ABSENT);
             let is_fit = lease.place >> PLACE_BITS == connection.number && cell.version >= lease.version_min && row.len() <= ROW_BYTES_MAX;
-            if let (true, Some(name)) = (is_fit, self.name(place, key)) {
+            if let (true, Some(name)) = (is_fit, self.name(generation, key)) {
                 let (size, token, flags, life) = (row.len(), lease.token, flags_of(cell.version), life_ms.div_ceil(1_000));
                 commands.extend_from_slice(format!("ms {name} {size} C{token} F{flags} T{life}\r\n").as_bytes());
                 commands.extend_from_slice(row);

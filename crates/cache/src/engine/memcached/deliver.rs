@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 
+use super::generations::read;
 use super::protocol::{Item, Reply, flags_of};
 use super::{Shared, untold};
 use crate::engine::{Key, Stale};
@@ -56,11 +57,29 @@ impl Shared {
         if self.nodes.iter().any(super::Node::is_in) { Ok(()) } else { Err(untold()) }
     }
 
-    /// Tells one node; `false` when it did not answer.
-    async fn deliver(&self, place: usize, mut stale: Vec<Stale>) -> bool {
+    /// Tells one node, in the generation that it holds; `false` when it did not answer.
+    async fn deliver(&self, place: usize, stale: Vec<Stale>) -> bool {
+        let node = &self.nodes[place];
+        for _ in 0..ROUNDS_MAX {
+            let generation = node.generation.load(Ordering::Acquire);
+            let Some(held) = self.deliver_in(generation, place, stale.clone()).await else { return false };
+            if held == 0 {
+                // It was emptied, and what it knew of generations went as well.
+                self.agree_with_all().await;
+            }
+            if node.holds(held) == generation {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Tells one node in this generation. Returns the one that the node held after that, 0 if it knew none; `None` when it did not answer.
+    async fn deliver_in(&self, generation: u64, place: usize, mut stale: Vec<Stale>) -> Option<u64> {
+        let generation_look = format!("mg {} v\r\n", self.generation_name(&self.nodes[place]));
         for round in 0..ROUNDS_MAX {
             let is_last = round + 1 == ROUNDS_MAX;
-            let named: Vec<(String, Stale)> = stale.into_iter().filter_map(|one| Some((self.name(place, &one.key)?, one))).collect();
+            let named: Vec<(String, Stale)> = stale.into_iter().filter_map(|one| Some((self.name(generation, &one.key)?, one))).collect();
             let (objects, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, one)| matches!(one.key, Key::Object(_)));
             // Lists and values have no versions to look at: they go, and their leases with them.
             let mut commands: String = others.iter().map(|(name, _)| format!("md {name}\r\n")).collect();
@@ -68,7 +87,7 @@ impl Shared {
             let mut sent: Vec<Stale> = Vec::new();
             if !objects.is_empty() {
                 let looks: String = objects.iter().map(|(name, _)| format!("mg {name} f c v\r\n")).collect();
-                let Some((replies, _)) = self.call(place, looks.into_bytes(), objects.len()).await else { return false };
+                let (replies, _) = self.call(place, looks.into_bytes(), objects.len()).await?;
                 for ((name, one), reply) in objects.into_iter().zip(replies) {
                     if let Some(command) = replacing(&name, one.version, &reply, is_last) {
                         commands.push_str(&command);
@@ -76,20 +95,19 @@ impl Shared {
                     }
                 }
             }
-            if commands.is_empty() {
-                return true;
-            }
-            let count = deleted + sent.len() * 2;
-            let Some((replies, _)) = self.call(place, commands.into_bytes(), count).await else { return false };
+            commands.push_str(&generation_look);
+            let count = deleted + sent.len() * 2 + 1;
+            let (mut replies, _) = self.call(place, commands.into_bytes(), count).await?;
+            let held = replies.pop().map_or(0, |reply| read(&reply));
             let is_lost = |replies: &[Reply]| matches!(replies.first(), Some(Reply::Conflict | Reply::Missing | Reply::Refused(_)));
             let lost = sent.into_iter().zip(replies[deleted.min(replies.len())..].chunks(2)).filter(|(_, replies)| is_lost(replies));
             stale = lost.map(|(one, _)| one).collect();
             if stale.is_empty() {
-                return true;
+                return Some(held);
             }
         }
         // It answers and does not do it: out of memory, say.
-        false
+        None
     }
 }
 

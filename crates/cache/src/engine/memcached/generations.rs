@@ -3,7 +3,9 @@
 //! ```text
 //! PREFIX:generation:LABEL ─▶ milliseconds since 1970 at which it was raised     no end; the highest one counts
 //! ```
-//! A process reads all of them before it puts a node in, and every second. Where a node knows less, it is told.
+//! A process reads all of them before it puts a node in, and every second. Where a node knows less, it is told. A process asks nothing of a
+//! node, and fills nothing in, before the node holds its own newest generation; and who writes looks, behind the write, whether it was made in
+//! the one that the node holds. So nobody can fill in what a writer puts out of date in an older generation.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +18,9 @@ use super::protocol::Reply;
 use super::{Shared, now_ms, untold};
 use crate::error::Result;
 use crate::metrics as names;
+
+/// Rounds in which another process may be faster at telling a node.
+const ROUNDS_MAX: usize = 4;
 
 impl Shared {
     /// Looks at every node: reads generations, and connects where there is no connection.
@@ -57,58 +62,73 @@ impl Shared {
         for place in places {
             self.nodes[*place].raise(now_ms());
         }
-        let tell = |place: usize| async move {
+        if self.agree_with_all().await { Ok(()) } else { Err(untold()) }
+    }
+
+    pub(super) fn generation_name(&self, node: &Node) -> String {
+        format!("{}:generation:{}", self.prefix, node.label)
+    }
+
+    /// Reads what all nodes know of all generations, and tells each what it does not know. Tells whether that was possible with one.
+    pub(super) async fn agree_with_all(&self) -> bool {
+        let agree = |place: usize| async move {
             match self.nodes[place].connection() {
                 Some(connection) => self.agree(place, &connection).await,
                 None => false,
             }
         };
-        let told = join_all((0..self.nodes.len()).map(tell)).await;
-        if told.contains(&true) { Ok(()) } else { Err(untold()) }
-    }
-
-    fn generation_name(&self, node: &Node) -> String {
-        format!("{}:generation:{}", self.prefix, node.label)
+        join_all((0..self.nodes.len()).map(agree)).await.contains(&true)
     }
 
     /// Reads what a node knows of all generations, and tells it what it does not know. Tells whether that was possible.
     async fn agree(&self, place: usize, connection: &Connection) -> bool {
         let node = &self.nodes[place];
-        // Once more when another process was faster at giving a new node its first generation.
-        for _ in 0..2 {
-            let gets: String = self.nodes.iter().map(|node| format!("mg {} v\r\n", self.generation_name(node))).collect();
+        // Once more when another process was faster.
+        for _ in 0..ROUNDS_MAX {
+            let gets: String = self.nodes.iter().map(|node| format!("mg {} c v\r\n", self.generation_name(node))).collect();
             let Some((replies, _)) = node.call_by(connection, gets.into_bytes(), self.nodes.len(), self.limits.call).await else {
                 return false;
             };
             let mut commands = String::new();
-            let mut count = 0;
-            let mut is_new = false;
+            let mut raised = Vec::new();
             for (index, reply) in replies.into_iter().enumerate() {
                 let (other, known) = (&self.nodes[index], read(&reply));
-                let own = other.generation.fetch_max(known, Ordering::AcqRel).max(known);
-                let (mode, text) = match own {
+                let newest = match index == place {
+                    true => node.holds(known),
+                    false => other.generation.fetch_max(known, Ordering::AcqRel).max(known),
+                };
+                let raise = match newest {
                     // Nobody has heard of this node. It gets its first generation from whoever comes first.
-                    0 if index == place => ("ME", now_ms().to_string()),
-                    0 => continue,
-                    own if own > known => ("MS", own.to_string()),
+                    0 if index == place => now_ms(),
+                    newest if newest > known => newest,
                     _ => continue,
                 };
-                is_new |= own == 0;
-                commands.push_str(&format!("ms {} {} {mode}\r\n{text}\r\n", self.generation_name(other), text.len()));
-                count += 1;
+                let condition = if let Reply::Item(item) = &reply { format!("C{}", item.token) } else { "ME".to_owned() };
+                commands.push_str(&format!("ms {} {} {condition}\r\n{raise}\r\n", self.generation_name(other), raise.to_string().len()));
+                raised.push((index, raise));
             }
-            if count > 0 && node.call_by(connection, commands.into_bytes(), count, self.limits.call).await.is_none() {
+            if raised.is_empty() {
+                return true;
+            }
+            let Some((replies, _)) = node.call_by(connection, commands.into_bytes(), raised.len(), self.limits.call).await else {
                 return false;
+            };
+            let is_done = replies.iter().all(|reply| *reply == Reply::Done);
+            for ((index, generation), _) in raised.into_iter().zip(replies).filter(|(_, reply)| *reply == Reply::Done) {
+                if index == place {
+                    node.holds(generation);
+                }
             }
-            if !is_new {
+            if is_done {
                 return true;
             }
         }
-        node.generation.load(Ordering::Acquire) > 0
+        false
     }
 }
 
-fn read(reply: &Reply) -> u64 {
+/// Reads what a node says of a generation; 0 if it knows none.
+pub(super) fn read(reply: &Reply) -> u64 {
     match reply {
         Reply::Item(item) => std::str::from_utf8(&item.data).ok().and_then(|text| text.parse().ok()).unwrap_or(0),
         _ => 0,

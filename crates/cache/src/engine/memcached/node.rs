@@ -32,6 +32,9 @@ pub(super) struct Node {
     /// Where it is reached: the same, but in tests that cut ways.
     pub(super) address: String,
     pub(super) generation: AtomicU64,
+    /// The generation that the node itself holds, as far as is known. While it is not the newest, nothing is asked of the node: writers that
+    /// have not heard of the newest one learn of it there.
+    pub(super) held: AtomicU64,
     /// An invalidation could not be delivered since the generation was raised last.
     pub(super) has_missed: AtomicBool,
     state: Mutex<State>,
@@ -54,7 +57,14 @@ impl Node {
     pub(super) fn new(label: String, address: String) -> Node {
         let now = Instant::now();
         let state = State { connection: None, failures: 0, is_out: false, rest: REST_FIRST / 2, retry_at: now, in_since: now };
-        Node { label, address, generation: AtomicU64::new(0), has_missed: AtomicBool::new(false), state: Mutex::new(state) }
+        Node {
+            label,
+            address,
+            generation: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            has_missed: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
     }
 
     /// Gives the connection while the node is in.
@@ -64,6 +74,18 @@ impl Node {
 
     pub(super) fn is_in(&self) -> bool {
         self.state.lock().connection.is_some()
+    }
+
+    /// Gives the generation to ask in, once the node holds it.
+    pub(super) fn agreed(&self) -> Option<u64> {
+        let generation = self.generation.load(Ordering::Acquire);
+        (self.held.load(Ordering::Acquire) == generation).then_some(generation)
+    }
+
+    /// Takes notice of the generation that the node holds. Returns the newest.
+    pub(super) fn holds(&self, generation: u64) -> u64 {
+        self.held.fetch_max(generation, Ordering::AcqRel);
+        self.generation.fetch_max(generation, Ordering::AcqRel).max(generation)
     }
 
     /// Tells whether it may be tried again.
