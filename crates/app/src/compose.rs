@@ -9,6 +9,7 @@ use runtime::{Health, SharedClock, new_event_id};
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::lists::WrittenLists;
 use crate::plan::Whole;
 use crate::viewer::Viewer;
 
@@ -141,16 +142,18 @@ impl App {
     }
 
     async fn write_and_forget(&self, batch: storage::Batch) -> Result<storage::Written> {
-        let lists = batch.lists().into_iter().filter(|(assoc, _)| crate::lists::kept(*assoc).is_some());
-        let lists = lists.map(|(assoc, from)| Stale::list(assoc, from)).collect::<Vec<_>>();
+        let lists = WrittenLists::of(&batch);
+        let began = self.cache.begin();
         let written = self.storage.write(batch).await;
         match &written {
             Ok(written) => {
                 let objects = written.versions.iter().map(|(id, version)| Stale::object(*id, *version));
-                self.cache.invalidate_many(objects.chain(lists).collect()).await;
+                let (grown, stale) = lists.grown_and_stale(written);
+                self.cache.invalidate_written(began, objects.chain(stale).collect(), grown).await;
             }
             // It may have happened, or still be on its way.
             Err(storage::Error::Unknown(_)) => {
+                let lists = lists.stale();
                 self.cache.invalidate_many(lists.clone()).await;
                 let cache = self.cache.clone();
                 tokio::spawn(async move {

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cache::{List, ListKey};
+use cache::{Grown, List, ListKey, Stale};
 use futures_util::future::try_join_all;
 use model::{Assoc, Id};
-use storage::{Edge, Order, Range, Storage};
+use storage::{Batch, Edge, Op, Order, Range, Storage, Written};
 
 use crate::compose::App;
 use crate::error::Result;
@@ -40,6 +40,60 @@ pub(crate) fn kept(assoc: Assoc) -> Option<usize> {
         | A::UserFollowsBoards
         | A::UserFollowsUsers => Some(0),
         _ => None,
+    }
+}
+
+/// The lists of which something is kept, and whose edges a batch writes.
+pub(crate) struct WrittenLists {
+    /// By list: the places of the operations among all, and the operations.
+    ops: BTreeMap<ListKey, Vec<(usize, Op)>>,
+}
+
+impl WrittenLists {
+    pub(crate) fn of(batch: &Batch) -> WrittenLists {
+        let mut ops: BTreeMap<ListKey, Vec<(usize, Op)>> = BTreeMap::new();
+        for (place, op) in batch.edge_ops() {
+            if let Op::Map { assoc, from, .. } | Op::Remap { assoc, from, .. } | Op::Unmap { assoc, from, .. } = &op
+                && kept(*assoc).is_some()
+            {
+                ops.entry((*assoc, *from)).or_default().push((place, op));
+            }
+        }
+        WrittenLists { ops }
+    }
+
+    /// Returns all of them, to be forgotten.
+    pub(crate) fn stale(&self) -> Vec<Stale> {
+        self.ops.keys().map(|(assoc, from)| Stale::list(*assoc, *from)).collect()
+    }
+
+    /// Returns those that got edges and lost none, and all others, to be forgotten.
+    pub(crate) fn grown_and_stale(&self, written: &Written) -> (Vec<Grown>, Vec<Stale>) {
+        if written.replayed {
+            return (Vec::new(), self.stale());
+        }
+        let (mut grown, mut stale) = (Vec::new(), Vec::new());
+        for (list, ops) in &self.ops {
+            let mut growth = Grown { list: *list, new: Vec::new(), moved: Vec::new(), kept: kept(list.0).unwrap_or_default() };
+            let mut is_growth = true;
+            for (place, op) in ops {
+                match (written.changed.get(*place), op) {
+                    (Some(false), _) => {}
+                    (Some(true), Op::Map { to, sequence, .. }) => growth.new.push((*to, *sequence)),
+                    (Some(true), Op::Remap { to, sequence, .. }) => growth.moved.push((*to, *sequence)),
+                    _ => is_growth = false,
+                }
+            }
+            // Each edge once: the order of several says what became of it.
+            let mut ends: Vec<Id> = growth.new.iter().chain(&growth.moved).map(|(to, _)| *to).collect();
+            ends.sort_unstable();
+            if is_growth && ends.windows(2).all(|pair| pair[0] != pair[1]) {
+                grown.push(growth);
+            } else {
+                stale.push(Stale::list(list.0, list.1));
+            }
+        }
+        (grown, stale)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{Id, Object, Stored};
+use model::{Id, Object, Stored, Timestamp};
 use runtime::{SharedClock, SystemClock};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,7 +12,7 @@ use crate::engine::{Asked, Engine, Key, Lease, Looked, Memcached, MemcachedLimit
 use crate::error::{Error, Result};
 use crate::flights::{Flights, Joined, wait};
 use crate::limits::{ALONE_MS, CacheLimits, INVALIDATE_MS_MAX, LISTS_PART, NEAR_MS, WAIT_ROUNDS_MAX};
-use crate::lists::{self, ListKey, Lists};
+use crate::lists::{self, Grown, ListKey, Lists};
 use crate::metrics as names;
 use crate::objects::Objects;
 use crate::others::{Belief, Others};
@@ -45,7 +45,25 @@ pub(crate) struct Inner {
 
 /// When a write began: what is known of others since then counts against what it wrote.
 #[derive(Clone, Copy, Debug)]
-pub struct Began(u64);
+pub struct Began {
+    generation: u64,
+    turn: u64,
+}
+
+/// An id, and its object if there is one.
+type Row<T> = (Id, Option<Arc<Stored<T>>>);
+
+/// What came of asking the second level.
+struct Level<T> {
+    found: Vec<Row<T>>,
+    /// In memory, and believed anew.
+    renewed: Vec<Row<T>>,
+    /// To be read from storage.
+    left: Vec<Id>,
+    /// What may be filled in.
+    leases: Vec<(Id, Lease)>,
+    belief: Belief,
+}
 
 /// How much is in memory, and how well it serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -133,7 +151,7 @@ impl Cache {
     }
 
     /// Loads ids (sorted, each once) from the second level and from storage, and keeps what they bring. Sorted by id.
-    async fn load<T, E, F, Fut>(&self, wanted: Vec<Id>, load: F) -> std::result::Result<Vec<(Id, Option<Arc<Stored<T>>>)>, E>
+    async fn load<T, E, F, Fut>(&self, wanted: Vec<Id>, load: F) -> std::result::Result<Vec<Row<T>>, E>
     where
         T: Object,
         F: FnOnce(Vec<Id>) -> Fut,
@@ -142,99 +160,118 @@ impl Cache {
         let generation = self.inner.generation.load(Ordering::Acquire);
         // What is read from here on is believed from here on, however long it takes.
         let begun = self.inner.clock.now();
-        let mut left = wanted;
-        let mut leases = Vec::new();
-        let mut belief = Belief::FOR_EVER;
-        let mut renewed: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::new();
-        let mut loaded: Vec<(Id, Option<Arc<Stored<T>>>)> = Vec::with_capacity(left.len());
-        if let Some(engine) = &self.inner.engine {
-            belief = Belief::of(begun, NEAR_MS);
-            let near: Vec<_> = left.iter().map(|id| (*id, self.inner.objects.near(*id, begun))).collect();
-            left.clear();
-            let mut away_count = 0;
-            for (id, told) in ask::<T>(engine.as_ref(), &near).await {
-                match told {
-                    Told::Found(object) => loaded.push((id, object.map(Arc::new))),
-                    Told::Current(version) => match self.inner.objects.renew(id, version, belief, |_| true) {
-                        Some(object) => renewed.push((id, Some(object))),
-                        // It was invalidated or driven out since.
-                        None => left.push(id),
-                    },
-                    Told::Load(lease) => {
-                        left.push(id);
-                        leases.extend(lease.map(|lease| (id, lease)));
-                    }
-                    Told::Away => match self.renew_in_silence(id, belief) {
-                        Some(object) => renewed.push((id, Some(object))),
-                        None => {
-                            left.push(id);
-                            away_count += 1;
-                        }
-                    },
-                }
-            }
-            if away_count > 0 && away_count == left.len() {
-                belief = Belief::of(begun, ALONE_MS);
-            }
-        }
+        let Level { mut found, mut renewed, left, leases, belief } = match &self.inner.engine {
+            Some(engine) => self.ask_second_level(engine.as_ref(), &wanted, begun).await,
+            None => Level { found: Vec::new(), renewed: Vec::new(), left: wanted, leases: Vec::new(), belief: Belief::FOR_EVER },
+        };
+        let mut read: Vec<Row<T>> = Vec::with_capacity(left.len());
         if !left.is_empty() {
             metrics::counter!(names::REFILLS_TOTAL).increment(left.len() as u64);
             let answer = load(left.clone()).await;
             let objects = answer.inspect_err(|_| metrics::counter!(names::REFILL_FAILURES_TOTAL).increment(1))?;
             assert_eq!(objects.len(), left.len(), "a loader must answer every id that it was asked for, in order");
-            loaded.extend(left.into_iter().zip(objects.into_iter().map(|object| object.map(Arc::new))));
+            read.extend(left.into_iter().zip(objects.into_iter().map(|object| object.map(Arc::new))));
         }
         let now = self.inner.clock.now();
-        let keep = || loaded.iter().for_each(|(id, object)| self.inner.objects.keep(*id, object.clone(), belief, now));
+        let keep_all = |objects: &[Row<T>], belief| {
+            objects.iter().for_each(|(id, object)| self.inner.objects.keep(*id, object.clone(), belief, now));
+        };
+        let keep = || {
+            keep_all(&found, belief);
+            keep_all(&read, belief.at_first_hand());
+        };
         self.keep_in(generation, keep, || self.inner.objects.clear());
+        found.append(&mut read);
+        found.append(&mut renewed);
         if let Some(engine) = &self.inner.engine {
-            share(engine.as_ref(), &leases, &loaded).await;
+            share(engine.as_ref(), &leases, &found).await;
         }
-        loaded.extend(renewed);
-        loaded.sort_unstable_by_key(|(id, _)| *id);
+        found.sort_unstable_by_key(|(id, _)| *id);
         metrics::gauge!(names::BYTES).set(self.bytes() as f64);
-        Ok(loaded)
+        Ok(found)
     }
 
-    /// Begins a write of something that will be kept with [`Cache::keep`].
+    /// Asks the second level for objects, and believes those in memory anew of which it says, or of which it is known, that they are true.
+    async fn ask_second_level<T: Object>(&self, engine: &dyn Engine, wanted: &[Id], begun: Timestamp) -> Level<T> {
+        let Inner { objects, others, clock, .. } = &*self.inner;
+        let belief = Belief::of(begun, NEAR_MS);
+        let mut level =
+            Level { found: Vec::with_capacity(wanted.len()), renewed: Vec::new(), left: Vec::new(), leases: Vec::new(), belief };
+        let near: Vec<_> = wanted.iter().map(|id| (*id, objects.near(*id, begun))).collect();
+        let mut away_count = 0;
+        for (id, told) in ask::<T>(engine, &near).await {
+            let renewed = match told {
+                Told::Found(object) => {
+                    level.found.push((id, object.map(Arc::new)));
+                    continue;
+                }
+                // If it is not there, it was invalidated or driven out since.
+                Told::Current(version) => objects.renew(id, Some(version), belief, |_| true),
+                Told::Load(lease) => {
+                    level.leases.extend(lease.map(|lease| (id, lease)));
+                    None
+                }
+                // Nobody can be asked; but if nobody else has written, what is in memory is true.
+                Told::Away => {
+                    let renewed = objects.renew(id, None, belief, |old| others.have_been_silent(old, clock.now()));
+                    away_count += usize::from(renewed.is_none());
+                    renewed
+                }
+            };
+            match renewed {
+                Some(object) => level.renewed.push((id, Some(object))),
+                None => level.left.push(id),
+            }
+        }
+        if away_count > 0 && away_count == level.left.len() {
+            level.belief = Belief::of(begun, ALONE_MS);
+        }
+        level
+    }
+
+    /// Begins a write: of something that will be kept with [`Cache::keep`], or that makes lists grow.
     pub fn begin(&self) -> Began {
-        Began(self.inner.generation.load(Ordering::Acquire))
+        Began { generation: self.inner.generation.load(Ordering::Acquire), turn: self.inner.lists.begin() }
     }
 
     /// Keeps an object as this process has just made it, after it was invalidated: whoever asks next in this process need not load it.
     pub fn keep<T: Object>(&self, began: Began, object: Arc<Stored<T>>) {
         let (inner, now) = (&*self.inner, self.inner.clock.now());
-        let belief = if inner.engine.is_some() { Belief::of(now, NEAR_MS) } else { Belief::FOR_EVER };
-        self.keep_in(began.0, || inner.objects.keep(object.id, Some(object), belief, now), || inner.objects.clear());
-    }
-
-    /// Believes a near copy anew of which nobody can be asked, because nobody else can have changed what it is a copy of.
-    fn renew_in_silence<T: Object>(&self, id: Id, belief: Belief) -> Option<Arc<Stored<T>>> {
-        let (inner, now) = (&*self.inner, self.inner.clock.now());
-        let version = inner.objects.near(id, now).held?;
-        inner.objects.renew(id, version, belief, |belief| inner.others.have_been_silent(belief, now))
+        let belief = if inner.engine.is_some() { Belief::of(now, NEAR_MS).at_first_hand() } else { Belief::FOR_EVER };
+        self.keep_in(began.generation, || inner.objects.keep(object.id, Some(object), belief, now), || inner.objects.clear());
     }
 
     /// Drops what is out of date; call it after the commit. For a minute no refill that read an older version of an object is kept, and none
     /// of a list or a value that began before this. For a purged object give the version after its last. The second level is told behind the
     /// caller's back.
     pub fn invalidate(&self, stale: Stale) {
-        drop(self.begin_to_invalidate(vec![stale]));
+        drop(self.begin_to_invalidate(vec![stale], Vec::new()));
     }
 
     /// Does what [`Cache::invalidate`] does, for many, and waits until other processes will see it: that is, until the second level knows
     /// it, or can't be told. Takes two seconds at most; what is left then goes on, also when the caller goes away.
     pub async fn invalidate_many(&self, stale: Vec<Stale>) {
-        is_told(self.begin_to_invalidate(stale)).await;
+        is_told(self.begin_to_invalidate(stale, Vec::new())).await;
     }
 
-    fn begin_to_invalidate(&self, stale: Vec<Stale>) -> Option<tokio::task::JoinHandle<()>> {
+    /// Does the same after a write that began at `began` and made lists grow. Other processes load those again; here they stay, with what
+    /// they have now.
+    pub async fn invalidate_written(&self, began: Began, mut stale: Vec<Stale>, grown: Vec<Grown>) {
+        let held = self.grow_near(began.turn, &grown);
+        let is_lost = |list: &ListKey| held.iter().all(|(held, _)| held != list);
+        stale.extend(grown.iter().map(|grown| grown.list).filter(is_lost).map(|(assoc, from)| Stale::list(assoc, from)));
+        is_told(self.begin_to_invalidate(stale, held)).await;
+    }
+
+    fn begin_to_invalidate(&self, stale: Vec<Stale>, held: Vec<(ListKey, u64)>) -> Option<tokio::task::JoinHandle<()>> {
         self.drop_near(&stale);
         let cache = self.clone();
         self.tell_engine(move |engine| async move {
-            let told = engine.invalidate(stale.clone()).await;
+            let all = stale.iter().cloned().chain(held.iter().map(|((assoc, from), _)| Stale::list(*assoc, *from)));
+            let told = engine.invalidate(all.collect()).await;
             // Until it was told, it gave others of this process what it had: that, and loads that began with it, go as well.
             cache.drop_near(&stale);
+            held.iter().for_each(|(list, turn)| cache.inner.lists.hold(list, *turn));
             told
         })
     }

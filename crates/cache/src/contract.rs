@@ -1,5 +1,6 @@
 //! What every second level must do (one list of tests, one line per engine), and what the front makes of it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use model::time::ManualClock;
 use model::{Assoc, Id, PinId, Shard, Site, SiteId, Stored, Timestamp, UserId};
-use testkit::{Proxy, memcached};
+use testkit::{Proxy, Random, memcached};
 use tokio::sync::{Barrier, oneshot};
 
 use crate::engine::{Asked, Cell, Engine, Fault, Faulty, Key, Lease, Looked, Memcached, MemcachedLimits, MemoryEngine, Refill};
-use crate::limits::{CELL_MS, CELL_STALE_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS, SETTLE_MS, SILENT_MS};
-use crate::{Cache, CacheLimits, List, ListKey, Stale};
+use crate::limits::{CELL_MS, CELL_STALE_MS, FIRST_HAND_MS, FLOOR_MS, NEAR_MS, NEGATIVE_MS, SETTLE_MS, SILENT_MS};
+use crate::{Began, Cache, CacheLimits, Grown, List, ListKey, Stale};
 
 /// An engine and what it stands on.
 struct Bed {
@@ -90,6 +91,8 @@ contract!(
     a_write_reaches_the_other_caches,
     caches_share_values,
     caches_share_lists_and_the_writer_sees_its_own_at_once,
+    lists_that_grow_here_are_loaded_by_the_others,
+    lists_that_grow_and_shrink_end_as_storage_has_them,
     near_copies_are_believed_while_others_are_silent,
     values_stay_fresh_here_while_others_are_silent,
 );
@@ -384,6 +387,113 @@ async fn caches_share_lists_and_the_writer_sees_its_own_at_once(bed: Bed) {
     assert_eq!(read_lists(&other, &keys, 7).await, [6, 3, 6]);
 }
 
+fn pin(n: u64) -> Id {
+    PinId::new(Shard(7), n).id()
+}
+
+/// What `read_lists` loads, and then these edges.
+async fn grow(cache: &Cache, began: Began, list: ListKey, new: Vec<(Id, i64)>) {
+    cache.invalidate_written(began, Vec::new(), vec![Grown { list, new, moved: Vec::new(), kept: 2 }]).await;
+}
+
+async fn lists_that_grow_here_are_loaded_by_the_others(bed: Bed) {
+    let (writer, other) = (bed.cache(), bed.cache());
+    let keys = [list_key(1), list_key(2)];
+    assert_eq!((read_lists(&writer, &keys, 3).await, read_lists(&other, &keys, 4).await), (vec![3; 2], vec![3; 2]));
+    grow(&writer, writer.begin(), keys[0], vec![(pin(2), 7)]).await;
+    assert_eq!(read_lists(&writer, &keys, 5).await, [4, 3], "what it had, and one more");
+    bed.clock.advance(NEAR_MS);
+    assert_eq!(read_lists(&other, &keys, 6).await, [6, 3], "the second level does not have it any more");
+    // What was not there before the write began may have been read before or after it.
+    let began = writer.begin();
+    writer.invalidate_many(vec![Stale::list(keys[0].0, keys[0].1)]).await;
+    assert_eq!(read_lists(&writer, &keys, 7).await, [7, 3]);
+    grow(&writer, began, keys[0], vec![(pin(3), 8)]).await;
+    assert_eq!(read_lists(&writer, &keys, 8).await, [8, 3]);
+}
+
+/// Lists as storage has them, and the edges of which the most are kept.
+#[derive(Default)]
+struct Truth(parking_lot::Mutex<BTreeMap<ListKey, BTreeMap<Id, i64>>>);
+
+impl Truth {
+    const KEPT: usize = 4;
+
+    fn list(&self, key: ListKey) -> List {
+        let edges = self.0.lock().get(&key).cloned().unwrap_or_default();
+        let mut newest: Vec<(Id, i64)> = edges.into_iter().collect();
+        newest.sort_by_key(|(to, sequence)| std::cmp::Reverse((*sequence, *to)));
+        let count = newest.len() as u64;
+        newest.truncate(Truth::KEPT);
+        List { count, newest }
+    }
+
+    /// Reads as the application does: the edges, and a moment later how many there are.
+    async fn read(&self, cache: &Cache, key: ListKey) -> List {
+        let load = |wanted: Vec<ListKey>| async move {
+            tokio::task::yield_now().await;
+            let mut lists: Vec<List> = wanted.iter().map(|key| self.list(*key)).collect();
+            tokio::task::yield_now().await;
+            for (key, list) in wanted.iter().zip(&mut lists).filter(|(_, list)| list.newest.len() == Truth::KEPT) {
+                list.count = self.list(*key).count;
+            }
+            Ok::<_, Infallible>(lists)
+        };
+        (*cache.lists(&[key], load).await.expect("never fails")[0]).clone()
+    }
+
+    /// Does one thing to a list, and tells the cache as the application does.
+    async fn write(&self, cache: &Cache, key: ListKey, random: &mut Random) {
+        let (to, sequence, what) = (pin(1 + random.below(9)), random.below(1_000) as i64, random.below(5));
+        let began = cache.begin();
+        tokio::task::yield_now().await;
+        let mut grown = Grown { list: key, new: Vec::new(), moved: Vec::new(), kept: Truth::KEPT };
+        {
+            let mut all = self.0.lock();
+            let edges = all.entry(key).or_default();
+            match what {
+                0 => drop(edges.remove(&to)),
+                1 => grown.moved.extend((edges.insert(to, sequence) != Some(sequence)).then_some((to, sequence))),
+                _ if edges.contains_key(&to) => {}
+                _ => {
+                    edges.insert(to, sequence);
+                    grown.new.push((to, sequence));
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+        match what {
+            0 => cache.invalidate_many(vec![Stale::list(key.0, key.1)]).await,
+            _ => cache.invalidate_written(began, Vec::new(), vec![grown]).await,
+        }
+    }
+}
+
+async fn lists_that_grow_and_shrink_end_as_storage_has_them(bed: Bed) {
+    let (writer, other, truth) = (bed.cache(), bed.cache(), Arc::new(Truth::default()));
+    let tasks = (0..6_u64).map(|task| {
+        let (writer, truth) = (writer.clone(), truth.clone());
+        tokio::spawn(async move {
+            let mut random = Random::new(task);
+            for _ in 0..150 {
+                let shared = list_key(1 + random.below(3));
+                truth.write(&writer, shared, &mut random).await;
+                truth.read(&writer, shared).await;
+                let own = list_key(100 + task);
+                truth.write(&writer, own, &mut random).await;
+                assert_eq!(truth.read(&writer, own).await, truth.list(own), "nobody else writes it");
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("no panic");
+    }
+    for key in (1..4).chain(100..106).map(list_key) {
+        assert_eq!(truth.read(&writer, key).await, truth.list(key));
+        assert_eq!(truth.read(&other, key).await, truth.list(key), "as another process reads it");
+    }
+}
+
 /// Lets time pass in which storage is heard and tells of nobody.
 fn pass_in_silence(cache: &Cache, clock: &ManualClock, ms: i64) {
     clock.advance(ms);
@@ -412,14 +522,21 @@ async fn near_copies_are_believed_while_others_are_silent(bed: Bed) {
     write(5).await;
     pass_in_silence(&cache, &bed.clock, NEAR_MS);
     assert_eq!(read_both(&cache, 5).await, both(5));
+    write(6).await;
+    assert_eq!(read_both(&other, 6).await, both(6));
     pass_in_silence(&cache, &bed.clock, SETTLE_MS);
-    assert_eq!(read_both(&cache, 6).await, both(5));
+    assert_eq!(read_both(&cache, 7).await, both(6));
     write(7).await;
     pass_in_silence(&cache, &bed.clock, SILENT_MS);
-    assert_eq!(read_both(&cache, 7).await, both(7), "half a minute is the most");
+    assert_eq!(read_both(&cache, 7).await, both(7), "half a minute is the most for what the second level had");
     write(8).await;
+    pass_in_silence(&cache, &bed.clock, FIRST_HAND_MS - 1);
+    assert_eq!(read_both(&cache, 8).await, both(7), "it was read from storage, and storage has not told of the write");
+    pass_in_silence(&cache, &bed.clock, 1);
+    assert_eq!(read_both(&cache, 8).await, both(8), "no longer than the second level would have kept it");
+    write(9).await;
     bed.clock.advance(NEAR_MS);
-    assert_eq!(read_both(&cache, 8).await, both(8), "storage is not heard any more");
+    assert_eq!(read_both(&cache, 9).await, both(9), "storage is not heard any more");
 }
 
 async fn values_stay_fresh_here_while_others_are_silent(bed: Bed) {
@@ -449,8 +566,8 @@ async fn a_dead_second_level_in_silence_costs_storage_nothing() {
     cache.others_have_written();
     pass_in_silence(&cache, &clock, SETTLE_MS);
     assert_eq!(read_both(&cache, 3).await, both(3));
-    for _ in 0..3 {
-        pass_in_silence(&cache, &clock, SILENT_MS);
+    for ms in [FIRST_HAND_MS, SILENT_MS, SILENT_MS] {
+        pass_in_silence(&cache, &clock, ms);
         faulty.inject([Fault::Unavailable, Fault::Unavailable]);
         assert_eq!(read_both(&cache, 4).await, both(3), "what nobody else can have changed");
         assert_eq!(faulty.pending_count(), 0, "it was asked");
@@ -769,6 +886,18 @@ async fn a_writer_that_has_not_heard_of_a_new_generation_reaches_what_is_in_it()
     assert!(!matches!(other.look(1).await, Looked::Found(..)), "its write is of version 6");
     assert!(!matches!(other.look_at(vec![list]).await.remove(0), Looked::Found(..)));
     assert!(!matches!(writer.look(1).await, Looked::Away), "it has heard of the generation now");
+}
+
+#[tokio::test]
+async fn a_list_that_grows_while_its_old_copy_is_read_is_loaded_again() {
+    let clock = clock();
+    let nosy = Arc::new(Nosy { inner: MemoryEngine::new(clock.clone()), cache: std::sync::OnceLock::new() });
+    let cache = Cache::with_engine(Some(nosy.clone()), CacheLimits::default(), clock.clone());
+    assert_eq!(read_lists(&cache, &[list_key(1)], 3).await, [3]);
+    clock.advance(NEAR_MS);
+    nosy.cache.set(cache.clone()).expect("once");
+    grow(&cache, cache.begin(), list_key(1), vec![(pin(2), 7)]).await;
+    assert_eq!(read_lists(&cache, &[list_key(1)], 5).await, [5], "what was read of the second level meanwhile took its place");
 }
 
 #[test]

@@ -45,5 +45,5 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use limits::CacheLimits;
-pub use lists::{List, ListKey};
+pub use lists::{Grown, List, ListKey};
 pub use metrics::METRICS;

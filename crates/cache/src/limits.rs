@@ -18,8 +18,10 @@ pub(crate) const INVALIDATE_MS_MAX: u64 = 2_000;
 /// Milliseconds for which an object or a list in the process is believed without asking the second level: what another process has written
 /// is seen after this.
 pub(crate) const NEAR_MS: i64 = Timestamp::SECOND;
-/// Milliseconds for which it is believed while no other process writes.
+/// Milliseconds for which it is believed while no other process writes, if it comes from the second level.
 pub(crate) const SILENT_MS: i64 = 30 * Timestamp::SECOND;
+/// The same if this process has read it from storage itself, or made it: until the second level would have it refilled.
+pub(crate) const FIRST_HAND_MS: i64 = (CELL_MS - CELL_STALE_MS) as i64;
 /// Milliseconds after another process's commit within which the second level may not have been told of it: a commit waits two seconds for
 /// that, and what is late then goes on behind.
 pub(crate) const SETTLE_MS: i64 = 5 * Timestamp::SECOND;

@@ -4,7 +4,8 @@
 //! (assoc, from) ─▶ count · newest edges, as many as are ever shown first          whole: all of them
 //! ```
 //! A list has no version. It is right because whoever writes one of its edges invalidates it after the commit: that takes back the leases of
-//! loads that may have read it before, here (`turn`) and in the second level.
+//! loads that may have read it before, here (`turn`) and in the second level. A list that the writer's process has, and had before the write
+//! began, need not be loaded again for that: it gets the edge ([`Grown`]).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +32,37 @@ pub struct List {
     pub newest: Vec<(Id, i64)>,
 }
 
+/// What a write has done to a list: new edges, and those that were moved or added.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grown {
+    pub list: ListKey,
+    /// Ends and sequences of edges that were not there before.
+    pub new: Vec<(Id, i64)>,
+    /// Ends and sequences of edges that may have been there with another sequence.
+    pub moved: Vec<(Id, i64)>,
+    /// How many of the newest edges are kept.
+    pub kept: usize,
+}
+
 impl List {
+    /// Returns it as it is after a write, if that can be told.
+    fn grown(&self, grown: &Grown) -> Option<List> {
+        // Of an edge that is not among these it can't be told whether it was there.
+        if !self.is_whole() && !grown.moved.is_empty() {
+            return None;
+        }
+        let place = |(to, sequence): &(Id, i64)| (*sequence, *to);
+        let oldest = self.newest.last().filter(|_| !self.is_whole()).map(place);
+        let stays = |(to, _): &&(Id, i64)| grown.moved.iter().all(|(moved, _)| moved != to);
+        let mut newest: Vec<(Id, i64)> = self.newest.iter().filter(stays).chain(&grown.moved).copied().collect();
+        let count = self.count + (newest.len() - self.newest.len() + grown.new.len()) as u64;
+        // What lies behind those that are kept is only counted.
+        newest.extend(grown.new.iter().filter(|edge| oldest.is_none_or(|oldest| place(edge) > oldest)));
+        newest.sort_unstable_by_key(|edge| std::cmp::Reverse(place(edge)));
+        newest.truncate(grown.kept);
+        Some(List { count, newest })
+    }
+
     /// Tells whether these are all edges.
     pub fn is_whole(&self) -> bool {
         self.newest.len() as u64 >= self.count
@@ -148,6 +179,7 @@ impl Cache {
             }
             left = open;
         }
+        let known = loaded.len();
         let mut refills = Vec::new();
         if !left.is_empty() {
             metrics::counter!(names::REFILLS_TOTAL).increment(left.len() as u64);
@@ -162,13 +194,31 @@ impl Cache {
                 loaded.push((key, Arc::new(list)));
             }
         }
-        let keep = || loaded.iter().for_each(|(key, list)| inner.lists.keep(key, (list.clone(), belief), weight_of(list), turn));
+        let keep = || {
+            for (index, (key, list)) in loaded.iter().enumerate() {
+                let belief = if index < known { belief } else { belief.at_first_hand() };
+                inner.lists.keep(key, (list.clone(), belief), weight_of(list), turn);
+            }
+        };
         self.keep_in(generation, keep, || inner.lists.clear());
         if let Some(engine) = &inner.engine {
             fill(engine.as_ref(), refills).await;
         }
         loaded.sort_unstable_by_key(|(key, _)| *key);
         Ok(loaded)
+    }
+
+    /// Makes lists in memory grow that were there before the write began; returns those and their turns.
+    pub(crate) fn grow_near(&self, began: u64, grown: &[Grown]) -> Vec<(ListKey, u64)> {
+        let grow = |grown: &Grown| {
+            let with_edges = |(list, belief): &(Arc<List>, Belief)| {
+                let list = list.grown(grown)?;
+                let weight = weight_of(&list);
+                Some(((Arc::new(list), *belief), weight))
+            };
+            Some((grown.list, self.inner.lists.grow(&grown.list, began, with_edges)?))
+        };
+        grown.iter().filter_map(grow).collect()
     }
 }
 
@@ -185,6 +235,26 @@ mod tests {
         lists.keep(&key, (of(2), Belief::FOR_EVER), 1, quick);
         lists.keep(&key, (of(1), Belief::FOR_EVER), 1, slow);
         assert_eq!(lists.get(&key, |(list, _)| Some(list.count)), Some(2));
+    }
+
+    #[test]
+    fn a_list_grows_by_new_edges_and_only_a_whole_one_by_those_that_may_have_been_there() {
+        let edge = |sequence: i64| (UserId::new(Shard(3), 1_000 - sequence as u64).id(), sequence);
+        let list = |count: u64, sequences: &[i64]| List { count, newest: sequences.iter().copied().map(edge).collect() };
+        let grown = |new: &[i64], moved: &[(Id, i64)]| Grown {
+            list: (Assoc::UserHasPins, UserId::new(Shard(3), 1).id()),
+            new: new.iter().copied().map(edge).collect(),
+            moved: moved.to_vec(),
+            kept: 3,
+        };
+        assert_eq!(list(2, &[9, 5]).grown(&grown(&[7], &[])), Some(list(3, &[9, 7, 5])));
+        assert_eq!(list(3, &[9, 7, 5]).grown(&grown(&[8, 1], &[])), Some(list(5, &[9, 8, 7])), "no more than are kept");
+        assert_eq!(list(5, &[9, 8]).grown(&grown(&[7], &[])), Some(list(6, &[9, 8])), "there may be another before it");
+        assert_eq!(list(7, &[]).grown(&Grown { kept: 0, ..grown(&[1], &[]) }), Some(list(8, &[])));
+        let moved = (edge(5).0, 8);
+        assert_eq!(list(2, &[9, 5]).grown(&grown(&[], &[moved])), Some(List { count: 2, newest: vec![edge(9), moved] }));
+        assert_eq!(list(1, &[9]).grown(&grown(&[], &[moved])), Some(List { count: 2, newest: vec![edge(9), moved] }));
+        assert_eq!(list(3, &[9, 5]).grown(&grown(&[], &[moved])), None);
     }
 
     #[test]

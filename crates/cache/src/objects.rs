@@ -67,10 +67,16 @@ impl Objects {
         near.unwrap_or_default()
     }
 
-    /// Believes an object anew, if it is still of this version and `may` allows it.
-    pub(crate) fn renew<T: Object>(&self, id: Id, version: u64, anew: Belief, may: impl FnOnce(Belief) -> bool) -> Option<Arc<Stored<T>>> {
+    /// Believes an object anew, if it is still of this version (or any, if none is named) and `may` allows it.
+    pub(crate) fn renew<T: Object>(
+        &self,
+        id: Id,
+        version: Option<u64>,
+        anew: Belief,
+        may: impl FnOnce(Belief) -> bool,
+    ) -> Option<Arc<Stored<T>>> {
         let renewed = self.shelf.change(&id, |known| match known {
-            Known::Object { object, version: held, belief } if *held == version && may(*belief) => {
+            Known::Object { object, version: held, belief } if version.is_none_or(|version| *held == version) && may(*belief) => {
                 *belief = anew;
                 Some(object.clone())
             }

@@ -1,18 +1,20 @@
 //! What is known of other processes, and so for how long a near copy is believed.
 //!
 //! ```text
-//! loaded ──▶ believed ── 1 s ──▶ believed while the others are silent ── 30 s ──▶ asked about
+//! loaded ──▶ believed ── 1 s ──▶ believed while the others are silent ── 30 s; 9 min if read from storage ──▶ asked about
 //!               │                       storage has been heard within a second, nobody else has written
 //!               └── somebody has ───▶ asked about after its second
 //! ```
 //! Who has written tells the second level a little later. So what is loaded within some seconds of somebody else's commit may be what the
-//! second level had of before, and is not believed for longer than its second.
+//! second level had of before, and is not believed for longer than its second. A writer that stands still for longer between the two is why
+//! what comes from there is asked about after half a minute. What this process has read from storage itself, or made, has no such trouble: it is
+//! believed as long as the second level would keep it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use model::Timestamp;
 
-use crate::limits::{NEAR_MS, SETTLE_MS, SILENT_MS};
+use crate::limits::{FIRST_HAND_MS, NEAR_MS, SETTLE_MS, SILENT_MS};
 use crate::metrics as names;
 
 /// For how long a copy in memory is believed without a question.
@@ -21,14 +23,22 @@ pub(crate) struct Belief {
     /// When the load began that it comes from, or its last confirmation.
     begun: Timestamp,
     pub(crate) until: Timestamp,
+    /// For so long while the others are silent.
+    silent_until: Timestamp,
 }
 
 impl Belief {
     /// Until it is invalidated: for a process that is told of everything.
-    pub(crate) const FOR_EVER: Belief = Belief { begun: Timestamp(0), until: Timestamp(i64::MAX) };
+    pub(crate) const FOR_EVER: Belief = Belief { begun: Timestamp(0), until: Timestamp(i64::MAX), silent_until: Timestamp(i64::MAX) };
 
+    /// For what the second level had.
     pub(crate) fn of(begun: Timestamp, for_ms: i64) -> Belief {
-        Belief { begun, until: begun.plus(for_ms) }
+        Belief { begun, until: begun.plus(for_ms), silent_until: begun.plus(SILENT_MS) }
+    }
+
+    /// For what this process has read from storage, or made.
+    pub(crate) fn at_first_hand(self) -> Belief {
+        Belief { silent_until: self.silent_until.max(self.begun.plus(FIRST_HAND_MS)), ..self }
     }
 
     /// For twice as long.
@@ -70,7 +80,7 @@ impl Others {
             return true;
         }
         let now = now();
-        now < belief.until || (now < belief.begun.plus(SILENT_MS) && self.have_been_silent(belief, now))
+        now < belief.until || (now < belief.silent_until && self.have_been_silent(belief, now))
     }
 
     /// Tells whether nobody else has written since a copy was loaded.
@@ -86,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_believed_while_silence_is_known_and_for_half_a_minute_at_most() {
+    fn a_copy_is_believed_while_silence_is_known_and_for_its_time_at_most() {
         let others = Others::new();
         let at = |ms: i64| Timestamp(1_000_000 + ms);
         let copy = Belief::of(at(0), NEAR_MS);
@@ -97,7 +107,11 @@ mod tests {
         assert!(is_believed(&others, 2 * NEAR_MS - 1) && !is_believed(&others, 2 * NEAR_MS), "silence is known no longer");
         others.are_known_at(at(SILENT_MS), at(SILENT_MS));
         assert!(is_believed(&others, SILENT_MS - 1) && !is_believed(&others, SILENT_MS));
+        others.are_known_at(at(FIRST_HAND_MS), at(FIRST_HAND_MS));
+        let is_believed_at_first_hand = |ms: i64| others.believe(copy.at_first_hand(), || at(ms));
+        assert!(is_believed_at_first_hand(FIRST_HAND_MS - 1) && !is_believed_at_first_hand(FIRST_HAND_MS));
         others.have_written(at(-SETTLE_MS + 1));
+        assert!(!is_believed_at_first_hand(NEAR_MS), "at first hand or not");
         assert!(!is_believed(&others, NEAR_MS), "it was loaded when the second level may not have been told");
         assert!(is_believed(&others, NEAR_MS - 1), "its second stays");
         assert!(others.believe(Belief::FOR_EVER, || unreachable!("no clock is asked")));

@@ -3,8 +3,6 @@
 //! Each method that writes is one operation, in order; [`Written::changed`] answers in the same order. `require` and
 //! `idempotency_key` are no operations.
 
-use std::collections::BTreeSet;
-
 use model::{Assoc, Event, Id, NameKind, Object, Shard, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -65,13 +63,10 @@ impl Batch {
         self.shard
     }
 
-    /// Names the lists whose edges it writes: an association and the object that it leads from, each once.
-    pub fn lists(&self) -> BTreeSet<(Assoc, Id)> {
-        let list = |op: &Op| match op {
-            Op::Map { assoc, from, .. } | Op::Remap { assoc, from, .. } | Op::Unmap { assoc, from, .. } => Some((*assoc, *from)),
-            _ => None,
-        };
-        self.ops.iter().filter_map(list).collect()
+    /// Returns the operations that write edges, each with its place among all operations.
+    pub fn edge_ops(&self) -> Vec<(usize, Op)> {
+        let writes_edge = |op: &Op| matches!(op, Op::Map { .. } | Op::Remap { .. } | Op::Unmap { .. });
+        self.ops.iter().enumerate().filter(|(_, op)| writes_edge(op)).map(|(place, op)| (place, op.clone())).collect()
     }
 
     /// Tells whether it holds no operation.
