@@ -137,33 +137,50 @@ impl App {
     /// Writes a batch and forgets the cached copies of what it changed, also those that other processes share. Both go on when the caller
     /// goes away: a write that happened must not leave what was cached of before.
     pub async fn commit(&self, batch: storage::Batch) -> Result<storage::Written> {
-        let app = self.clone();
-        tokio::spawn(async move { app.write_and_forget(batch).await }).await.map_err(crate::error::Error::internal)?
+        let mut answers = self.commit_in_turn(vec![batch], 1).await?;
+        answers.pop().flatten().unwrap_or_else(|| Err(crate::error::Error::internal("a write was not answered")))
     }
 
-    async fn write_and_forget(&self, batch: storage::Batch) -> Result<storage::Written> {
-        let lists = WrittenLists::of(&batch);
+    /// Does the same with batches that are written in turn ([`storage::Storage::write_in_turn`]): the first `needed` need each other, the others
+    /// need those. `None`: it was not tried.
+    pub async fn commit_in_turn(&self, batches: Vec<storage::Batch>, needed: usize) -> Result<Vec<Option<Result<storage::Written>>>> {
+        let app = self.clone();
+        tokio::spawn(async move { app.write_and_forget(batches, needed).await }).await.map_err(crate::error::Error::internal)
+    }
+
+    async fn write_and_forget(&self, mut batches: Vec<storage::Batch>, needed: usize) -> Vec<Option<Result<storage::Written>>> {
+        let lists: Vec<WrittenLists> = batches.iter().map(WrittenLists::of).collect();
         let began = self.cache.begin();
-        let written = self.storage.write(batch).await;
-        match &written {
-            Ok(written) => {
-                let objects = written.versions.iter().map(|(id, version)| Stale::object(*id, *version));
-                let (grown, stale) = lists.grown_and_stale(written);
-                self.cache.invalidate_written(began, objects.chain(stale).collect(), grown).await;
+        let answers = match batches.len() {
+            1 => vec![Some(self.storage.write(batches.remove(0)).await)],
+            _ => self.storage.write_in_turn(batches, needed).await,
+        };
+        let (mut stale, mut grown, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for (lists, answer) in lists.iter().zip(&answers) {
+            match answer {
+                Some(Ok(written)) => {
+                    stale.extend(written.versions.iter().map(|(id, version)| Stale::object(*id, *version)));
+                    let (grew, others) = lists.grown_and_stale(written);
+                    grown.extend(grew);
+                    stale.extend(others);
+                }
+                // It may have happened, or still be on its way.
+                Some(Err(storage::Error::Unknown(_))) => unknown.extend(lists.stale()),
+                Some(Err(_)) | None => {}
             }
-            // It may have happened, or still be on its way.
-            Err(storage::Error::Unknown(_)) => {
-                let lists = lists.stale();
-                self.cache.invalidate_many(lists.clone()).await;
-                let cache = self.cache.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(UNKNOWN_WRITES_END_WITHIN).await;
-                    cache.invalidate_many(lists).await;
-                });
-            }
-            Err(_) => {}
         }
-        Ok(written?)
+        stale.extend(unknown.iter().cloned());
+        if !stale.is_empty() || !grown.is_empty() {
+            self.cache.invalidate_written(began, stale, grown).await;
+        }
+        if !unknown.is_empty() {
+            let cache = self.cache.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(UNKNOWN_WRITES_END_WITHIN).await;
+                cache.invalidate_many(unknown).await;
+            });
+        }
+        answers.into_iter().map(|answer| answer.map(|written| Ok(written?))).collect()
     }
 
     /// Looks a unique name up. What can't be a name, because it is empty or too long, is nobody's.

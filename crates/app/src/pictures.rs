@@ -106,13 +106,25 @@ impl App {
         }
     }
 
-    /// Takes hold of a picture that stands as it was read: nobody has begun to delete it since. Says whether it does.
-    async fn hold_version(&self, image: &Stored<Image>, assoc: Assoc, holder: Id) -> Result<bool> {
+    /// Returns the batch that takes hold of a picture for a pin, if it stands as far as this process knows. It conflicts if somebody has begun
+    /// to delete the picture.
+    pub(crate) async fn hold_on_picture(&self, held: &StoredPicture, pin: PinId) -> Result<Option<Batch>> {
+        let image = self.object::<Image>(held.image).await?;
+        Ok(image.and_then(|image| self.hold_of(&image, Assoc::ImageHasPins, pin.id())))
+    }
+
+    fn hold_of(&self, image: &Stored<Image>, assoc: Assoc, holder: Id) -> Option<Batch> {
         if !image.active || image.data.deleting_since.is_some() {
-            return Ok(false);
+            return None;
         }
         let mut batch = Batch::on(image.id.shard());
         batch.require(Condition::Version(image.id, image.version)).map(assoc, image.id, holder, self.now().0);
+        Some(batch)
+    }
+
+    /// Takes hold of a picture that stands as it was read: nobody has begun to delete it since. Says whether it does.
+    async fn hold_version(&self, image: &Stored<Image>, assoc: Assoc, holder: Id) -> Result<bool> {
+        let Some(batch) = self.hold_of(image, assoc, holder) else { return Ok(false) };
         match self.commit(batch).await {
             Err(Error::Conflict(_)) => Ok(false),
             held => held.map(|_| true),

@@ -125,8 +125,9 @@ impl App {
         }
         let text = new.text.checked()?;
         let pin: PinId = self.new_id(owner.shard(), Kind::Pin).await?;
-        self.hold_picture(&new.picture, pin).await?;
         let now = self.now();
+        let hold = self.hold_on_picture(&new.picture, pin).await?;
+        let held = new.picture.clone();
         let data = Pin {
             v: SCHEMA_VERSION,
             owner,
@@ -167,7 +168,16 @@ impl App {
         // What should not be there is not there yet.
         let wishes: Vec<EdgeWish> = pin_edges(&stored, Some(&board)).into_iter().filter(|wish| wish.wanted.is_some()).collect();
         plan.wish(&wishes);
-        if let Err(error) = self.carry_out(plan).await {
+        // A picture seldom changes: as it is known here it will nearly always do.
+        let mut written = match hold {
+            Some(hold) => self.carry_out_behind(hold, plan.clone()).await,
+            None => Ok(None),
+        };
+        if let Ok(None) = written {
+            self.hold_picture(&held, pin).await?;
+            written = self.carry_out(plan).await.map(Some);
+        }
+        if let Err(error) = written {
             // Where it is not known whether there is a pin, its hold stays.
             if let Error::Conflict(_) = error {
                 self.after_purge(pin, stored.data.image).await?;

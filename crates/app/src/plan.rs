@@ -1,7 +1,7 @@
 //! A plan: one action's writes, sorted by shard. The first batch carries the event and decides; the others mirror it.
 //!
-//! The mirrors are written right behind the decision, so that what a person did shows on the next page. If one of them fails, or the
-//! process dies between, `consumers/follow_up.rs` makes it good from the event.
+//! The mirrors are written right behind the decision, in the same transaction where they live on the same server, so that what a person did
+//! shows on the next page. If one of them fails, or the process dies between, `consumers/follow_up.rs` makes it good from the event.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use storage::{Batch, Written};
 
 use crate::compose::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
+#[derive(Clone)]
 pub struct Plan {
     batches: Vec<(Shard, Batch)>,
     /// The event of an object's beginning, before which it had no edges that could be wrong, and what its edges were computed from.
@@ -87,17 +88,31 @@ impl Plan {
 impl App {
     /// Writes a plan. Returns what the decision wrote.
     pub async fn carry_out(&self, plan: Plan) -> Result<Written> {
-        let mut batches = plan.batches.into_iter();
-        let (_, decision) = batches.next().expect("a plan has a decision");
-        let written = self.commit(decision).await?;
-        let mirrors = futures_util::future::join_all(batches.map(|(_, batch)| self.commit(batch))).await;
+        let batches = plan.batches.into_iter().map(|(_, batch)| batch).collect();
+        self.end_plan(self.commit_in_turn(batches, 1).await?, plan.beginning)
+    }
+
+    /// Writes a plan behind a batch without which it must not be written. `None`: that was in conflict, and nothing was written.
+    pub async fn carry_out_behind(&self, first: Batch, plan: Plan) -> Result<Option<Written>> {
+        let batches = std::iter::once(first).chain(plan.batches.into_iter().map(|(_, batch)| batch)).collect();
+        let mut answers = self.commit_in_turn(batches, 2).await?;
+        match answers.remove(0) {
+            Some(Err(Error::Conflict(_))) => Ok(None),
+            Some(Err(error)) => Err(error),
+            _ => self.end_plan(answers, plan.beginning).map(Some),
+        }
+    }
+
+    fn end_plan(&self, answers: Vec<Option<Result<Written>>>, beginning: Option<(String, Seen)>) -> Result<Written> {
+        let mut answers = answers.into_iter().flatten();
+        let written = answers.next().unwrap_or_else(|| Err(Error::internal("a decision was not answered")))?;
         let mut is_whole = true;
-        for error in mirrors.into_iter().filter_map(std::result::Result::err) {
+        for error in answers.filter_map(std::result::Result::err) {
             is_whole = false;
             metrics::counter!(crate::metrics::MIRROR_FAILURES_TOTAL).increment(1);
             tracing::warn!(%error, "an edge could not be mirrored now; the consumer will do it");
         }
-        if let Some((event, seen)) = plan.beginning.filter(|_| is_whole) {
+        if let Some((event, seen)) = beginning.filter(|_| is_whole) {
             self.whole().add(event, seen);
         }
         Ok(written)

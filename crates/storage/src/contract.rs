@@ -3,6 +3,7 @@
 mod edges;
 pub(crate) mod fleet;
 mod ids;
+mod in_turn;
 mod names;
 mod objects;
 mod records;
@@ -60,6 +61,9 @@ contract!(
     objects::of_concurrent_updates_one_wins,
     objects::of_many_that_create_those_whose_id_is_taken_fail_alone,
     objects::of_a_hold_and_a_purge_one_comes_first,
+    in_turn::each_needs_those_before_it_and_the_others_need_these,
+    in_turn::what_is_written_in_turn_on_one_server_is_one_transaction,
+    in_turn::many_in_turn_at_once_lose_nothing,
     edges::mapping_is_idempotent_and_counted,
     edges::ranges_are_ordered_and_go_on_where_they_stopped,
     edges::many_ranges_are_those_of_each,

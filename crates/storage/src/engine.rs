@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use model::{Assoc, Event, Id, Kind, NameKind, Shard, Timestamp, UserId};
 
 use crate::audit::AuditRow;
@@ -73,6 +74,9 @@ pub struct EngineStats {
     pub group_commits: u64,
 }
 
+/// What became of batches that were written in turn; `None`: it was not tried.
+pub type InTurn = Vec<Option<Result<Written>>>;
+
 /// A store of raw rows. All calls may run at the same time.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
@@ -85,6 +89,13 @@ pub trait Engine: Send + Sync + 'static {
     /// Writes a batch in one transaction: first the idempotency key is looked up, then the conditions are checked, then the
     /// operations are applied in order. Durable when it returns `Ok`; on `Conflict`, `NotFound` and `Unavailable` nothing is stored.
     async fn write(&self, batch: Prepared) -> Result<Written>;
+
+    /// Writes batches in turn, each as [`Engine::write`] does. The first `needed` need each other: after one that fails nothing more is
+    /// written. The others need those, and not each other. Answers in their order, with `None` for what was not tried. An engine may write
+    /// several in one transaction.
+    async fn write_in_turn(&self, batches: Vec<Prepared>, needed: usize) -> InTurn {
+        one_by_one(self, batches, needed).await
+    }
 
     /// Reads the same part of an association for each of `froms`, in their order. Cost follows the rows returned.
     async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>>;
@@ -156,4 +167,21 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Finishes what runs and closes. Later calls fail as unavailable.
     async fn close(&self) -> Result<()>;
+}
+
+/// Writes batches in turn, each in a transaction of its own.
+pub(crate) async fn one_by_one(engine: &(impl Engine + ?Sized), batches: Vec<Prepared>, needed: usize) -> InTurn {
+    let mut answers: InTurn = vec![None; batches.len()];
+    let mut batches = batches.into_iter();
+    for (batch, answer) in batches.by_ref().take(needed).zip(&mut answers) {
+        let written = engine.write(batch).await;
+        let has_failed = written.is_err();
+        *answer = Some(written);
+        if has_failed {
+            return answers;
+        }
+    }
+    let others = join_all(batches.map(|batch| engine.write(batch))).await;
+    answers.splice(needed.., others.into_iter().map(Some));
+    answers
 }

@@ -59,7 +59,7 @@ pub use engine::mysql::{
 };
 pub use engine::remote::{Identity, RemoteEngine};
 pub use engine::sqlite::SqliteEngine;
-pub use engine::{Engine, EngineStats, Idempotency, Op, Prepared};
+pub use engine::{Engine, EngineStats, Idempotency, InTurn, Op, Prepared};
 pub use error::{Error, Result};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, EVENT_BYTES_MAX, IDS_PER_CALL_MAX, LIST_ROWS_MAX, NAME_KEY_BYTES_MAX};
 pub use metrics::METRICS;

@@ -14,7 +14,7 @@ use crate::engine::mysql::MysqlEngine;
 use crate::engine::remote::{Identity, RemoteEngine};
 use crate::engine::sqlite::SqliteEngine;
 use crate::engine::successor::Successor;
-use crate::engine::{Engine, Prepared};
+use crate::engine::{Engine, InTurn, Prepared};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::limits::{DEADLINE, LIST_ROWS_MAX, LONG_DEADLINE, SWEEP_CLAIMS};
@@ -106,23 +106,40 @@ impl Storage {
 
     /// Writes a batch, whole or not at all, in one transaction on one shard. Durable when it returns.
     pub async fn write(&self, batch: Batch) -> Result<Written> {
-        writing("write", async {
-            let bytes = check_batch(&batch)?;
-            if !self.engine().has_front() {
-                check_schemas(&batch)?;
+        writing("write", async { self.engine().write(self.prepare(batch)?).await }).await
+    }
+
+    /// Writes batches in turn, each like [`Storage::write`]. The first `needed` need each other: after one that fails nothing more is written.
+    /// The others need those, and not each other. Answers in their order, with `None` for what was not tried. Several may be one transaction: so
+    /// what is written together is best written with one call.
+    pub async fn write_in_turn(&self, batches: Vec<Batch>, needed: usize) -> InTurn {
+        let count = batches.len();
+        let prepared: Result<Vec<Prepared>> = batches.into_iter().map(|batch| self.prepare(batch)).collect();
+        let written = writing("write_in_turn", async { Ok(self.engine().write_in_turn(prepared?, needed.min(count)).await) }).await;
+        match written {
+            Ok(answers) => {
+                answers.iter().flatten().filter_map(|answer| answer.as_ref().err()).for_each(|error| count_error("write_in_turn", error));
+                answers
             }
-            metrics::histogram!(names::WRITE_OPS).record(batch.ops.len() as f64);
-            let prepared = Prepared {
-                shard: batch.shard,
-                at: self.now(),
-                idempotency: idempotency(&batch),
-                conditions: batch.conditions,
-                ops: batch.ops,
-                bytes,
-            };
-            self.engine().write(prepared).await
+            // What is wrong with one of them, or not known of any, is so of all.
+            Err(error) => vec![Some(Err(error)); count],
+        }
+    }
+
+    fn prepare(&self, batch: Batch) -> Result<Prepared> {
+        let bytes = check_batch(&batch)?;
+        if !self.engine().has_front() {
+            check_schemas(&batch)?;
+        }
+        metrics::histogram!(names::WRITE_OPS).record(batch.ops.len() as f64);
+        Ok(Prepared {
+            shard: batch.shard,
+            at: self.now(),
+            idempotency: idempotency(&batch),
+            conditions: batch.conditions,
+            ops: batch.ops,
+            bytes,
         })
-        .await
     }
 
     /// Reads a page of an association.
@@ -391,10 +408,11 @@ async fn call<T>(name: &'static str, deadline: Duration, late: fn(String) -> Err
         Err(_) => Err(late(format!("Storage did not answer `{name}` within {} s.", deadline.as_secs()))),
     };
     metrics::histogram!(names::CALL_SECONDS, "call" => name).record(started.elapsed());
-    if let Err(error) = &result {
-        metrics::counter!(names::ERRORS_TOTAL, "call" => name, "reason" => error.reason()).increment(1);
-    }
-    result
+    result.inspect_err(|error| count_error(name, error))
+}
+
+fn count_error(call: &'static str, error: &Error) {
+    metrics::counter!(names::ERRORS_TOTAL, "call" => call, "reason" => error.reason()).increment(1);
 }
 
 fn decode<T: Object>(row: Row) -> Result<Stored<T>> {

@@ -42,7 +42,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use model::{Assoc, Id, Kind, NameKind, Shard, Timestamp, id::SHARD_COUNT};
 use mysql::{Credentials, Limits, Row as Answer};
 use parking_lot::Mutex;
@@ -51,7 +51,7 @@ use tokio::sync::watch;
 use crate::audit::AuditRow;
 use crate::batch::Written;
 use crate::engine::inspection::{Inspection, ShardRange};
-use crate::engine::{Engine, EngineStats, Prepared};
+use crate::engine::{Engine, EngineStats, InTurn, Prepared, one_by_one};
 use crate::error::{Error, Result};
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
 use crate::shard_map::ShardMap;
@@ -218,6 +218,21 @@ impl MysqlEngine {
     }
 }
 
+impl MysqlEngine {
+    /// Writes batches of one server in one transaction; when their shards have parted meanwhile, one after the other.
+    async fn write_together(&self, batches: Vec<Prepared>, needed: usize) -> InTurn {
+        let batches = Arc::new(batches);
+        match self.cluster.write(Work::Batches { batches: batches.clone(), needed }).await {
+            Ok(Some(Done::Written(answers))) => answers,
+            Ok(Some(Done::Reserved(_))) => {
+                vec![Some(Err(Error::Corrupt("A write was answered as a reservation.".to_owned()))); batches.len()]
+            }
+            Ok(None) => one_by_one(self, Arc::unwrap_or_clone(batches), needed).await,
+            Err(error) => vec![Some(Err(error)); batches.len()],
+        }
+    }
+}
+
 fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Result<Vec<T>> {
     rows.iter().map(decode).collect()
 }
@@ -225,9 +240,9 @@ fn decode_all<T>(rows: &[Answer], decode: impl Fn(&Answer) -> Result<T>) -> Resu
 #[async_trait]
 impl Engine for MysqlEngine {
     async fn reserve(&self, shard: Shard, kind: Kind, count: u64) -> Result<u64> {
-        match self.cluster.write(shard, Work::Reserve { shard, kind, count }).await? {
-            Done::Reserved(first) => Ok(first),
-            Done::Written(_) => Err(Error::Corrupt("A reservation was answered as a write.".to_owned())),
+        match self.cluster.write(Work::Reserve { shard, kind, count }).await? {
+            Some(Done::Reserved(first)) => Ok(first),
+            _ => Err(Error::Corrupt("A reservation was answered as a write.".to_owned())),
         }
     }
 
@@ -239,11 +254,38 @@ impl Engine for MysqlEngine {
     }
 
     async fn write(&self, batch: Prepared) -> Result<Written> {
-        let shard = batch.shard;
-        match self.cluster.write(shard, Work::Batch(Arc::new(batch))).await? {
-            Done::Written(written) => Ok(written),
-            Done::Reserved(_) => Err(Error::Corrupt("A write was answered as a reservation.".to_owned())),
+        let answers = self.write_together(vec![batch], 1).await;
+        answers.into_iter().flatten().next().unwrap_or_else(|| Err(Error::Corrupt("A write was not answered.".to_owned())))
+    }
+
+    /// Those that follow one another on one server are one transaction there.
+    async fn write_in_turn(&self, batches: Vec<Prepared>, needed: usize) -> InTurn {
+        let mut answers: InTurn = vec![None; batches.len()];
+        let shards: Vec<Shard> = batches.iter().map(|batch| batch.shard).collect();
+        let servers = match self.cluster.servers_of(&shards) {
+            Ok(servers) => servers,
+            Err(error) => return vec![Some(Err(error)); batches.len()],
+        };
+        let mut waiting: Vec<Option<Prepared>> = batches.into_iter().map(Some).collect();
+        let mut from = 0;
+        while from < needed {
+            let to = (from..needed).find(|place| servers[*place] != servers[from]).unwrap_or(needed);
+            let mut places: Vec<usize> = (from..to).collect();
+            if to == needed {
+                places.extend((needed..servers.len()).filter(|place| servers[*place] == servers[from]));
+            }
+            let run = places.iter().filter_map(|place| waiting[*place].take()).collect();
+            let written = self.write_together(run, to - from).await;
+            places.iter().zip(written).for_each(|(place, written)| answers[*place] = written);
+            if answers[from..to].iter().any(|answer| !matches!(answer, Some(Ok(_)))) {
+                return answers;
+            }
+            from = to;
         }
+        let rest = waiting.into_iter().enumerate().filter_map(|(place, batch)| Some((place, batch?)));
+        let rest = join_all(rest.map(|(place, batch)| async move { (place, self.write(batch).await) })).await;
+        rest.into_iter().for_each(|(place, written)| answers[place] = Some(written));
+        answers
     }
 
     async fn ranges(&self, assoc: Assoc, froms: &[Id], range: Range) -> Result<Vec<Vec<Edge>>> {

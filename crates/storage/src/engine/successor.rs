@@ -24,7 +24,7 @@ use crate::batch::Written;
 use crate::engine::mysql::MysqlEngine;
 use crate::engine::sqlite::SqliteEngine;
 use crate::engine::sqlite::migration::{Migration, State};
-use crate::engine::{Engine, EngineStats, Prepared};
+use crate::engine::{Engine, EngineStats, InTurn, Prepared, one_by_one};
 use crate::error::{Error, Result};
 use crate::metrics as names;
 use crate::row::{Edge, Freshness, Name, Range, Row, StaleClaim};
@@ -229,6 +229,14 @@ impl Engine for Successor {
         match file.write_shared(batch.clone()).await {
             Err(Error::Unavailable(_)) if self.follow().await? => self.current().engine.write(Arc::unwrap_or_clone(batch)).await,
             result => result,
+        }
+    }
+
+    async fn write_in_turn(&self, batches: Vec<Prepared>, needed: usize) -> InTurn {
+        let current = self.current();
+        match current.file {
+            None => current.engine.write_in_turn(batches, needed).await,
+            Some(_) => one_by_one(self, batches, needed).await,
         }
     }
 

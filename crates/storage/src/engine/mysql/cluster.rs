@@ -14,7 +14,7 @@ use super::lane::{Done, Turned, Work};
 use super::node::{Node, Process};
 use crate::error::{Error, Result};
 use crate::metrics as names;
-use crate::shard_map::ShardMap;
+use crate::shard_map::{RangeEntry, ShardMap};
 
 /// How long a write looks for the server that takes it: longer than a shard is ever frozen, shorter than the front's deadline.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -145,16 +145,27 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes on the server that has the shard, wherever it is meanwhile.
-    pub(super) async fn write(self: &Arc<Cluster>, shard: Shard, work: Work) -> Result<Done> {
+    /// Tells which server has each of these shards, by the map as it is known.
+    pub(super) fn servers_of(&self, shards: &[Shard]) -> Result<Vec<String>> {
+        let topology = self.topology()?;
+        shards.iter().map(|shard| Ok(range_of(&topology.map, *shard)?.server.clone())).collect()
+    }
+
+    /// Writes on the server that has the shards, wherever it is meanwhile. `None`: not one server has all of them, and nothing was done.
+    pub(super) async fn write(self: &Arc<Cluster>, work: Work) -> Result<Option<Done>> {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = PAUSE;
+        let shards = work.shards();
         loop {
             let topology = self.topology()?;
-            let range = topology.map.range_of(shard).ok_or_else(|| Error::Invalid(format!("Shard {} does not exist.", shard.0)))?;
-            let node = topology.nodes.get(&range.server).ok_or_else(|| Error::Corrupt(format!("Server {} has no node.", range.server)))?;
-            let turned = match node.write(work.clone(), range.epoch).await {
-                Ok(done) => return Ok(done),
+            let ranges = shards.iter().map(|shard| range_of(&topology.map, *shard)).collect::<Result<Vec<_>>>()?;
+            let Some(server) = ranges.first().map(|range| &range.server) else { return Ok(None) };
+            if ranges.iter().any(|range| range.server != *server) {
+                return Ok(None);
+            }
+            let node = topology.nodes.get(server).ok_or_else(|| Error::Corrupt(format!("Server {server} has no node.")))?;
+            let turned = match node.write(work.clone(), ranges.iter().map(|range| range.epoch).collect()).await {
+                Ok(done) => return Ok(Some(done)),
                 Err(Turned::Final(error)) => return Err(error),
                 Err(turned) => turned,
             };
@@ -177,6 +188,10 @@ impl Cluster {
         let mut topology = self.topology.write();
         *topology = Arc::new(Topology { map: topology.map.clone(), nodes: HashMap::new() });
     }
+}
+
+fn range_of(map: &ShardMap, shard: Shard) -> Result<&RangeEntry> {
+    map.range_of(shard).ok_or_else(|| Error::Invalid(format!("Shard {} does not exist.", shard.0)))
 }
 
 impl Turned {

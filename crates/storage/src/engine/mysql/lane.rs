@@ -23,9 +23,8 @@ use super::ahead::Ahead;
 use super::overlay::Overlay;
 use super::queue::Queue;
 use super::shape::{Change, changes_to_json, insert_events, packets, statements};
-use crate::batch::Written;
-use crate::engine::Prepared;
 use crate::engine::apply::apply;
+use crate::engine::{InTurn, Prepared};
 use crate::error::Error;
 use crate::metrics as names;
 use crate::row::Commit;
@@ -35,14 +34,22 @@ const ATTEMPTS: usize = 4;
 /// What is to be written.
 #[derive(Clone)]
 pub(super) enum Work {
-    Batch(Arc<Prepared>),
-    Reserve { shard: Shard, kind: Kind, count: u64 },
+    /// In turn, as [`crate::engine::Engine::write_in_turn`] has it.
+    Batches {
+        batches: Arc<Vec<Prepared>>,
+        needed: usize,
+    },
+    Reserve {
+        shard: Shard,
+        kind: Kind,
+        count: u64,
+    },
 }
 
 /// What was written.
 #[derive(Clone, Debug)]
 pub(super) enum Done {
-    Written(Written),
+    Written(InTurn),
     Reserved(u64),
 }
 
@@ -61,8 +68,8 @@ pub(super) enum Turned {
 
 pub(super) struct Request {
     pub work: Work,
-    /// The epoch at which the caller believes that this server got the shard.
-    pub epoch: u64,
+    /// The epochs at which the caller believes that this server got the shards, in their order.
+    pub epochs: Vec<u64>,
     pub reply: oneshot::Sender<std::result::Result<Done, Turned>>,
 }
 
@@ -86,16 +93,17 @@ pub(super) struct Lane {
 }
 
 impl Work {
-    fn shard(&self) -> Shard {
+    /// The shards that it writes on, in its order.
+    pub fn shards(&self) -> Vec<Shard> {
         match self {
-            Work::Batch(batch) => batch.shard,
-            Work::Reserve { shard, .. } => *shard,
+            Work::Batches { batches, .. } => batches.iter().map(|batch| batch.shard).collect(),
+            Work::Reserve { shard, .. } => vec![*shard],
         }
     }
 
     pub fn bytes(&self) -> usize {
         match self {
-            Work::Batch(batch) => batch.bytes,
+            Work::Batches { batches, .. } => batches.iter().map(|batch| batch.bytes).sum(),
             Work::Reserve { .. } => 0,
         }
     }
@@ -136,11 +144,11 @@ impl Lane {
     }
 
     async fn attempt(&self, group: &[Request], looks_at_all: bool) -> std::result::Result<Vec<std::result::Result<Done, Turned>>, Failure> {
-        let shards: BTreeSet<u16> = group.iter().map(|request| request.work.shard().0).collect();
+        let shards: BTreeSet<u16> = group.iter().flat_map(|request| request.work.shards()).map(|shard| shard.0).collect();
         let mut overlay = Overlay::default();
         for request in group {
             match &request.work {
-                Work::Batch(batch) => overlay.want_batch(batch, looks_at_all),
+                Work::Batches { batches, .. } => overlay.want_batches(batches, looks_at_all),
                 Work::Reserve { shard, kind, .. } => overlay.sequences.want((*shard, *kind)),
             }
         }
@@ -152,16 +160,15 @@ impl Lane {
             if ended.is_ok() {
                 taken.put_back();
             }
-            self.count(group.len(), false);
+            self.count(group, false);
             return Ok(answers);
         }
         let gtid = self.commit(&mut taken, &rights, &overlay, changes).await?;
         taken.put_back();
-        self.count(group.len(), true);
+        self.count(group, true);
         for done in answers.iter_mut().flatten() {
-            if let Done::Written(written) = done
-                && !written.replayed
-            {
+            let Done::Written(answers) = done else { continue };
+            for written in answers.iter_mut().flatten().flatten().filter(|written| !written.replayed) {
                 written.commit = gtid.clone().map(|gtid| Commit { server: self.number, gtid });
             }
         }
@@ -256,7 +263,8 @@ impl Lane {
         }
     }
 
-    fn count(&self, writes: usize, changed: bool) {
+    fn count(&self, group: &[Request], changed: bool) {
+        let writes: usize = group.iter().map(|request| request.epochs.len()).sum();
         self.counters.writes.fetch_add(writes as u64, Ordering::Relaxed);
         self.counters.group_commits.fetch_add(1, Ordering::Relaxed);
         if changed {
@@ -332,9 +340,34 @@ async fn end(mut taken: Taken) {
     }
 }
 
-/// Decides one request on what was read.
+/// Decides one request on what was read. Whoever may not write on one of its shards does nothing at all.
 fn decide(rights: &BTreeMap<u16, Right>, overlay: &mut Overlay, request: &Request) -> std::result::Result<Done, Turned> {
-    let shard = request.work.shard();
+    for (shard, epoch) in request.work.shards().into_iter().zip(&request.epochs) {
+        may_write(rights, shard, *epoch)?;
+    }
+    match &request.work {
+        Work::Batches { batches, needed } => {
+            let mut answers: InTurn = vec![None; batches.len()];
+            for (place, batch) in batches.iter().enumerate() {
+                let written = apply(overlay, batch);
+                overlay.end_batch(written.is_ok());
+                let has_failed = written.is_err();
+                answers[place] = Some(written);
+                if has_failed && place < *needed {
+                    break;
+                }
+            }
+            Ok(Done::Written(answers))
+        }
+        Work::Reserve { shard, kind, count } => {
+            let first = overlay.reserve(*shard, *kind, *count);
+            overlay.end_batch(first.is_ok());
+            first.map(Done::Reserved).map_err(Turned::Final)
+        }
+    }
+}
+
+fn may_write(rights: &BTreeMap<u16, Right>, shard: Shard, epoch: u64) -> std::result::Result<(), Turned> {
     let Some(right) = rights.get(&shard.0) else {
         return Err(Turned::Elsewhere(format!("Shard {} is not on this server; the shard map is old.", shard.0)));
     };
@@ -345,21 +378,16 @@ fn decide(rights: &BTreeMap<u16, Right>, overlay: &mut Overlay, request: &Reques
         }
         other => return Err(Turned::Elsewhere(format!("Shard {} is {other} on this server.", shard.0))),
     }
-    if right.epoch != request.epoch {
+    if right.epoch != epoch {
         return Err(Turned::Elsewhere(format!(
-            "The write goes by epoch {} of shard {}, but the server has it since epoch {}: the shard map is old.",
-            request.epoch, shard.0, right.epoch
+            "The write goes by epoch {epoch} of shard {}, but the server has it since epoch {}: the shard map is old.",
+            shard.0, right.epoch
         )));
     }
     if right.is_frozen && right.state == "frozen" {
         return Err(Turned::Frozen(format!("Shard {} is frozen for the last step of its move.", shard.0)));
     }
-    let result = match &request.work {
-        Work::Batch(batch) => apply(overlay, batch).map(Done::Written),
-        Work::Reserve { shard, kind, count } => overlay.reserve(*shard, *kind, *count).map(Done::Reserved),
-    };
-    overlay.end_batch(result.is_ok());
-    result.map_err(Turned::Final)
+    Ok(())
 }
 
 /// Keeps what changed on shards that are being copied or whose changes are kept for recovery.

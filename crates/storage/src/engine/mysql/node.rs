@@ -101,10 +101,10 @@ impl Node {
     }
 
     /// Writes in one of the next groups.
-    pub async fn write(&self, work: Work, epoch: u64) -> std::result::Result<Done, Turned> {
+    pub async fn write(&self, work: Work, epochs: Vec<u64>) -> std::result::Result<Done, Turned> {
         let (reply, answer) = oneshot::channel();
         let bytes = work.bytes();
-        if !self.queue.push(Request { work, epoch, reply }, bytes).await {
+        if !self.queue.push(Request { work, epochs, reply }, bytes).await {
             return Err(Turned::Final(Error::Unavailable("Storage is closed.".to_owned())));
         }
         let lost = |_| Turned::Final(Error::Unknown("The writer ended before it answered.".to_owned()));

@@ -117,15 +117,19 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// Wants everything that applying a batch may look at. Ids are handed out once, so that objects which are only created need not be
+    /// Wants everything that applying batches may look at. Ids are handed out once, so that objects which are only created need not be
     /// looked up, nor their edges; with `looks_at_all` they are nevertheless.
-    pub fn want_batch(&mut self, batch: &Prepared, looks_at_all: bool) {
-        let shard = batch.shard;
+    pub fn want_batches(&mut self, batches: &[Prepared], looks_at_all: bool) {
         let created = |op: &Op| match op {
             Op::Create { id, .. } if !looks_at_all => Some(*id),
             _ => None,
         };
-        let created: HashSet<Id> = batch.ops.iter().filter_map(created).collect();
+        let created: HashSet<Id> = batches.iter().flat_map(|batch| &batch.ops).filter_map(created).collect();
+        batches.iter().for_each(|batch| self.want_batch(batch, &created));
+    }
+
+    fn want_batch(&mut self, batch: &Prepared, created: &HashSet<Id>) {
+        let shard = batch.shard;
         if let Some(idempotency) = &batch.idempotency {
             self.answers.want((shard, idempotency.key.clone()));
         }

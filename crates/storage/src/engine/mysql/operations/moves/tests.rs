@@ -124,8 +124,8 @@ async fn a_process_with_an_old_map_writes_not_one_row_to_the_old_server() {
     let topology = engine.cluster.topology().expect("open");
     let node = &topology.nodes["db1"];
     for local in 50..60 {
-        let work = crate::engine::mysql::lane::Work::Batch(Arc::new(prepared(write_pin(local, "stray"))));
-        let turned = node.write(work, 1).await.expect_err("refused");
+        let work = crate::engine::mysql::lane::Work::Batches { batches: Arc::new(vec![prepared(write_pin(local, "stray"))]), needed: 1 };
+        let turned = node.write(work, vec![1]).await.expect_err("refused");
         assert!(
             matches!(&turned, crate::engine::mysql::lane::Turned::Elsewhere(message) if message.contains("moved to server db2")),
             "{turned:?}"
