@@ -7,6 +7,7 @@
 //! crash_import.rs    kill -9 while an import runs; run again, everything is there once
 //! crash_migrate.rs   kill -9 while the site moves to database servers; people write all the time and notice a pause
 //! live_import.rs     thousands of real pictures with their metadata go in whole
+//! silence.rs         a site believes what it has while nobody else writes; what a command writes then counts at once
 //! split_storage.rs   storage in a process of its own, killed: the site says so and recovers, nothing acknowledged is gone
 //! ```
 
@@ -16,4 +17,5 @@ mod crash_import;
 mod crash_migrate;
 mod crash_writes;
 mod live_import;
+mod silence;
 mod split_storage;
