@@ -19,8 +19,8 @@ use super::{Ready, fleet, load_of};
 
 /// Requests per second: less than half of what the machine holds, so that what a lost node costs shows as latency, not as collapse.
 pub const RATE: f64 = 250.0;
-/// Long enough for every home feed to be built.
-const WARM_UP_SECONDS: f64 = 25.0;
+/// Long enough for every home feed to be built: one that is built later costs storage thousands of rows in a second.
+const WARM_UP_SECONDS: f64 = 60.0;
 const STEADY_SECONDS: u64 = 12;
 const AFTER_SECONDS: u64 = 35;
 /// The machine's noise.

@@ -1,12 +1,12 @@
 //! Pins into feeds.
 //!
 //! ```text
-//! facts, board ─▶ public lists ─▶ followers, step by step ─▶ one script per bucket: pushes to the feeds that are there
+//! facts, board ─▶ public lists ─▶ followers, step by step ─▶ few scripts: pushes to the feeds that are there
 //!                     └─▶ lists of merged sources         └─▶ those beyond `fan_out_max` are left to `go_on`
 //! ```
 //!
-//! One script takes all followers of a bucket: it costs less than a command for each, on both sides, and its deadline keeps pushes
-//! away that a frozen server finds much later (`benches/feeds.rs` has the figures).
+//! One script takes all followers whose feeds lie together (on one server all, in a cluster those of a bucket): it costs less than a command for
+//! each, on both sides, and its deadline keeps pushes away that a frozen server finds much later (`benches/feeds.rs` has the figures).
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use model::{PinId, Timestamp, UserId};
 use super::codec::{self, Known};
 use super::command::{Answer, Batch};
 use super::graph::EDGE_STEP;
-use super::keys::{self, Bucket, Key, Kind, key};
+use super::keys::{self, Key, Kind, key};
 use super::lists::LATE_MS;
 use super::script::{INSERT, PINNED, PUSH, PUT, REMOVE};
 use super::{MERGED_FOR, MergedSources, RedisEngine, cut_length};
@@ -58,7 +58,7 @@ impl RedisEngine {
         let mut fans = Vec::new();
         for (facts, owner) in pins.iter().zip(owners) {
             let position = facts.position();
-            let mut add = |key: Key, max: usize| lists.entry(Place::of(position, &key, max)).or_default().push(key);
+            let mut add = |key: Key, max: usize| lists.entry(Place { position, max }).or_default().push(key);
             let max = self.limits.public_entries_max;
             add(keys::public(&crate::PublicFeed::Everything), max);
             if !facts.domain.is_empty() {
@@ -139,12 +139,8 @@ impl RedisEngine {
     async fn push(&self, position: Position, followers: Vec<UserId>) -> Result<()> {
         metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
         let max = self.limits.home_entries_max;
-        let mut feeds: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
-        for follower in followers {
-            let home = key(Kind::Home, follower);
-            feeds.entry(Place::of(position, &home, max)).or_default().push(home);
-        }
-        self.put(feeds, b"LPUSHX").await
+        let feeds = followers.into_iter().map(|follower| key(Kind::Home, follower)).collect();
+        self.put(BTreeMap::from([(Place { position, max }, feeds)]), b"LPUSHX").await
     }
 
     /// Goes on with a fan-out: reads what the pin is by now, then the next followers, then pushes. A source that became merged
@@ -208,8 +204,9 @@ impl RedisEngine {
             let way = if now.since(place.position.0) > LATE_MS { Way::Insert } else { Way::Push };
             let script = if way == Way::Push { &PUSH } else { &INSERT };
             let (max, cut) = (place.max.to_string(), cut_length(place.max).to_string());
-            for keys in keys.chunks(KEYS_PER_SCRIPT) {
-                batch.script(script, keys, &[&codec::entry(place.position), max.as_bytes(), cut.as_bytes(), push]);
+            for group in self.client.together(&keys, KEYS_PER_SCRIPT) {
+                let keys: Vec<Key> = group.into_iter().map(|place| keys[place].clone()).collect();
+                batch.script_together(script, &keys, &[&codec::entry(place.position), max.as_bytes(), cut.as_bytes(), push]);
             }
         }
         self.client.write(batch).await.map(drop)
@@ -268,16 +265,9 @@ impl RedisEngine {
     }
 }
 
-/// Lists that one script can take: the same entry, the same limit, one bucket.
+/// What is put into lists: the same entry with the same limit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     position: Position,
     max: usize,
-    bucket: Bucket,
-}
-
-impl Place {
-    fn of(position: Position, key: &Key, max: usize) -> Place {
-        Place { position, max, bucket: key.bucket }
-    }
 }

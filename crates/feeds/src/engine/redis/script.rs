@@ -1,4 +1,5 @@
-//! Steps that Redis takes as one. Each is a small Lua program that names all its keys, which lie in one bucket.
+//! Steps that Redis takes as one. Each is a small Lua program that names all its keys, which lie in one bucket,
+//! or on one server that is no cluster.
 //!
 //! Scripts that write carry a deadline in the server's own time as their first argument and do nothing after it. So what a frozen or
 //! cut-off server still finds in its buffers, after the caller gave up and did something newer, changes nothing.
@@ -196,7 +197,7 @@ scripts! {
         end
         return 1
     "];
-    /// Pushes an entry to lists of one bucket, and cuts those that have grown long. Keys: lists. Arguments: entry, limit, length at
+    /// Pushes an entry to lists that lie together, and cuts those that have grown long. Keys: lists. Arguments: entry, limit, length at
     /// which a list is cut, LPUSHX to push only to lists that are there or LPUSH. Answers to how many.
     PUSH, "push", [FENCE, NEWER, TRIM, "
         local pushed, limit, cut = 0, tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -207,7 +208,7 @@ scripts! {
         end
         return pushed
     "];
-    /// Puts an entry where it belongs in lists of one bucket, once. Keys and arguments as those of `PUSH`.
+    /// Puts an entry where it belongs in lists that lie together, once. Keys and arguments as those of `PUSH`.
     INSERT, "insert", [FENCE, NEWER, TRIM, INSERTION, "
         local inserted, limit, cut = 0, tonumber(ARGV[3]), tonumber(ARGV[4])
         for _, key in ipairs(KEYS) do inserted = inserted + insert(key, ARGV[2], limit, cut, ARGV[5] == 'LPUSHX') end
