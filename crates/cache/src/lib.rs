@@ -11,8 +11,9 @@
 //! Without a second level the shelf is believed until it is invalidated. With one it is a near copy, believed for a second; longer while
 //! storage says that no other process writes.
 //!
-//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `turns.rs` (what has no version), `others.rs` (for how long a near
-//! copy is believed), `shelf.rs` (bounded maps), `flights.rs` (one load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
+//! Reading order: `cache.rs` (the front), `objects.rs`, `lists.rs` and `values.rs` (what is kept and what is fresh), `refill.rs` (objects that are
+//! not there), `turns.rs` (what has no version), `others.rs` (for how long a near copy is believed), `shelf.rs` (bounded maps), `flights.rs` (one
+//! load per key), `engine.rs` (the port of the second level), `shared.rs` (how it is asked).
 //!
 //! Invariants
 //! - A cache that is full, empty or dead changes how long an answer takes, never the answer.
@@ -30,6 +31,7 @@ mod flights;
 mod lists;
 mod objects;
 mod others;
+mod refill;
 mod shared;
 mod shelf;
 mod turns;
