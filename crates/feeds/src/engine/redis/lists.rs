@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::facts::Position;
 
 /// A pin older than that when it is published is not pushed but put where it belongs.
-pub(super) const LATE_MS: i64 = 60 * Timestamp::SECOND;
+pub(super) const LATE_MS: i64 = 5 * Timestamp::SECOND;
 /// By how much an entry may be newer than one that stands above it: the lateness, differing clocks, and time on the way.
 pub(super) const DISORDER_MS: i64 = LATE_MS + 15 * Timestamp::SECOND;
 /// Entries read at once at most.
