@@ -36,7 +36,7 @@ use super::{
 };
 
 /// Rates that are tried one after the other, until one is not held twice.
-pub const RATES: [f64; 12] = [200.0, 400.0, 600.0, 800.0, 1_000.0, 1_500.0, 2_000.0, 2_250.0, 2_500.0, 2_700.0, 3_000.0, 3_500.0];
+pub const RATES: [f64; 12] = [200.0, 400.0, 600.0, 800.0, 1_000.0, 1_500.0, 2_000.0, 2_250.0, 2_500.0, 2_750.0, 3_000.0, 3_500.0];
 const RPS_GOAL: f64 = 2_700.0;
 const RATIO_GOAL: f64 = 0.5;
 const P99_MS_GOAL: f64 = 25.0;
