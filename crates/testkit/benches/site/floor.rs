@@ -4,7 +4,7 @@
 //! ```text
 //! site    generator ─ HTTP ─▶ site ─▶ MariaDB, Redis, memcached      highest rate that keeps p99
 //! floor   64 tasks: per request  Redis: the same commands, in as many writes as the site's
-//!                                memcached: as many look-ups, in one write
+//!                                memcached: as many look-ups in one write, and as many values and removals in another
 //!                                MariaDB: as many reads, one after the other, and rows committed in as many transactions
 //! ```
 //! Counts are the servers' own, of the rate that was held; commands of Redis and reads of MariaDB are replayed as they were seen. What
@@ -44,10 +44,12 @@ const TASKS: usize = 64;
 /// Long enough for every home feed to be built: what builds one is a hundred pages' work.
 const WARM_UP_RATE: f64 = 250.0;
 const WARM_UP_SECONDS: f64 = 30.0;
-/// The load under which samples are taken.
-const SAMPLE_RATE: f64 = 500.0;
-/// About what a row of the site is.
+/// Samples are taken under this part of the rate that was held: taking them slows the servers.
+const SAMPLE_PART: f64 = 0.5;
+/// About what a row of the site is, and a value in memcached.
 const ROW_BYTES: usize = 400;
+/// Keys that the floor writes in memcached, besides those that it reads.
+const WRITTEN_KEYS: usize = 10_000;
 
 pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], seconds: f64) -> anyhow::Result<()> {
     if !testkit::skip::can_run("bench site --fleet", fleet::missing()) {
@@ -61,10 +63,7 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
         let (before, spent) = (Counts::read(&fleet)?, fleet.cpu_times()?);
         let measured = run(runtime, ready.pid, &load_of(&ready.address, &ready.request, rate, seconds))?;
         let requests = measured.outcome.latencies.count().max(1) as f64;
-        let micros =
-            |(name, after, before): (&str, Duration, Duration)| format!("{name} {:.0} µs", (after - before).as_secs_f64() * 1e6 / requests);
-        let spent = fleet.cpu_times()?.into_iter().zip(spent).map(|((name, after), (_, before))| micros((name, after, before)));
-        eprintln!("            of CPU per request: {}", spent.collect::<Vec<_>>().join(", "));
+        eprintln!("            of CPU per request: {}", spent_since(&fleet, &spent, requests)?);
         saturated = saturated.max(measured.outcome.requests_per_second());
         mixes.push((measured.is_held, Counts::read(&fleet)?.since(&before, requests)));
         Ok(measured)
@@ -74,17 +73,30 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
     eprintln!("per request:\n{}", mix.shown());
     let sampled = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| Samples::take(&fleet));
-        runtime.block_on(load::run(&load_of(&ready.address, &ready.request, SAMPLE_RATE, 4.0)));
+        runtime.block_on(load::run(&load_of(&ready.address, &ready.request, measured.rate * SAMPLE_PART, 4.0)));
         sampler.join()
     });
     let samples = sampled.map_err(|_| anyhow::anyhow!("taking samples panicked"))??;
     eprintln!("reads of MariaDB in the samples:\n{}", samples.shapes());
     drop(ready);
-    let floor = measure_floor(&fleet, &mix, samples, seconds)?;
+    let (asked, spent) = (Counts::read(&fleet)?, fleet.cpu_times()?);
+    let (count, floor) = measure_floor(&fleet, &mix, samples, seconds)?;
+    eprintln!("floor: {floor:.0}/s; of CPU per request: {}", spent_since(&fleet, &spent, count)?);
+    eprintln!("per request of the floor:\n{}", Counts::read(&fleet)?.since(&asked, count).shown());
     for figure in figures(&measured, &mix, saturated, floor) {
         println!("{}", figure.json());
     }
     Ok(())
+}
+
+/// Tells what CPU each kind of server has used since `before`, per request.
+fn spent_since(fleet: &Fleet, before: &[(&str, Duration)], requests: f64) -> anyhow::Result<String> {
+    let after = fleet.cpu_times()?;
+    let micros = after
+        .iter()
+        .zip(before)
+        .map(|((name, after), (_, before))| format!("{name} {:.0} µs", (*after - *before).as_secs_f64() * 1e6 / requests));
+    Ok(micros.collect::<Vec<_>>().join(", "))
 }
 
 fn figures(measured: &Measured, mix: &Counts, saturated: f64, floor: f64) -> Vec<Figure> {
@@ -113,6 +125,8 @@ struct Plan {
     redis_commands: f64,
     redis_trips: f64,
     gets: f64,
+    sets: f64,
+    deletes: f64,
     selects: f64,
     commits: f64,
     /// Within one transaction.
@@ -120,7 +134,7 @@ struct Plan {
     rows: f64,
 }
 
-fn measure_floor(fleet: &Fleet, mix: &Counts, samples: Samples, seconds: f64) -> anyhow::Result<f64> {
+fn measure_floor(fleet: &Fleet, mix: &Counts, samples: Samples, seconds: f64) -> anyhow::Result<(f64, f64)> {
     ensure!(!samples.redis.is_empty() && !samples.selects.is_empty(), "no samples of what Redis and MariaDB were asked");
     let sum = |names: [&str; 3]| names.iter().map(|name| mix.of(name)).sum::<f64>();
     let commits = mix.of("mariadb Com_commit").max(1e-6);
@@ -128,6 +142,8 @@ fn measure_floor(fleet: &Fleet, mix: &Counts, samples: Samples, seconds: f64) ->
         redis_commands: mix.of("redis total_commands_processed") * samples.sent_part,
         redis_trips: mix.of("redis total_reads_processed").max(1e-6),
         gets: mix.of("memcached cmd_get"),
+        sets: mix.of("memcached cmd_set"),
+        deletes: mix.of("memcached delete_hits") + mix.of("memcached delete_misses"),
         selects: mix.of("mariadb Com_select"),
         commits,
         statements: sum(["mariadb Com_insert", "mariadb Com_update", "mariadb Com_delete"]) / commits,
@@ -163,7 +179,8 @@ fn measure_floor(fleet: &Fleet, mix: &Counts, samples: Samples, seconds: f64) ->
         for task in running {
             task.await??;
         }
-        Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
+        let count = done.load(Ordering::Relaxed) as f64;
+        Ok((count, count / started.elapsed().as_secs_f64()))
     })
 }
 
@@ -173,6 +190,8 @@ struct Asker {
     redis: TcpStream,
     nodes: Vec<TcpStream>,
     database: Conn,
+    /// A text may hold several, so that some requests have more than their part and the next ones none.
+    selects_due: f64,
     random: Random,
     buffer: Vec<u8>,
     row: String,
@@ -198,6 +217,7 @@ impl Asker {
             redis: connected(&fleet.redis.address()).await?,
             nodes,
             database: Conn::new(options).await.context("the floor's connection to MariaDB")?,
+            selects_due: 0.0,
             random: Random::new(seed),
             buffer: Vec::with_capacity(64 * 1024),
             row: "x".repeat(ROW_BYTES),
@@ -222,18 +242,37 @@ impl Asker {
         let gets = self.about(plan.gets);
         let node = self.random.index(self.nodes.len());
         let keys = &plan.samples.keys[node];
-        if gets > 0 && !keys.is_empty() {
-            let bytes: String = (0..gets).map(|_| format!("mg {} f c v\r\n", self.random.pick(keys))).collect();
-            exchange(&mut self.nodes[node], bytes.as_bytes(), gets, &mut self.buffer, meta_end).await?;
+        if !keys.is_empty() {
+            let bytes = (0..gets).map(|_| format!("mg {} f c v\r\n", self.random.pick(keys))).collect();
+            self.ask_memcached(node, gets, bytes).await?;
         }
-        for _ in 0..self.about(plan.selects) {
+        let (sets, deletes) = (self.about(plan.sets), self.about(plan.deletes));
+        let node = self.random.index(self.nodes.len());
+        let mut bytes = String::new();
+        for _ in 0..sets {
+            bytes += &format!("ms floor:{} {ROW_BYTES}\r\n{}\r\n", self.random.index(WRITTEN_KEYS), self.row);
+        }
+        for _ in 0..deletes {
+            bytes += &format!("md floor:{}\r\n", self.random.index(WRITTEN_KEYS));
+        }
+        self.ask_memcached(node, sets + deletes, bytes).await?;
+        self.selects_due += plan.selects;
+        while self.selects_due > 0.0 {
             let statement = self.random.pick(&plan.samples.selects);
+            self.selects_due -= select_count(statement) as f64;
             self.database.query_iter(statement.as_str()).await?.drop_result().await?;
         }
         for _ in 0..self.about(plan.commits) {
             self.write(&plan).await?;
         }
         Ok(())
+    }
+
+    async fn ask_memcached(&mut self, node: usize, count: usize, bytes: String) -> anyhow::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        exchange(&mut self.nodes[node], bytes.as_bytes(), count, &mut self.buffer, meta_end).await
     }
 
     async fn write(&mut self, plan: &Plan) -> anyhow::Result<()> {
@@ -248,6 +287,14 @@ impl Asker {
         self.database.query_drop("COMMIT").await?;
         Ok(())
     }
+}
+
+/// Counts what a text of several statements reads with, as the server does.
+fn select_count(text: &str) -> usize {
+    text.split(';')
+        .filter(|statement| statement.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT")))
+        .count()
+        .max(1)
 }
 
 async fn connected(address: &str) -> anyhow::Result<TcpStream> {
