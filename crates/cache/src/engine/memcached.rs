@@ -24,7 +24,6 @@
 
 mod address;
 mod check;
-mod connection;
 mod deliver;
 mod generations;
 mod node;

@@ -8,8 +8,8 @@
 //! every bucket          marker: complete up to which offset of the log, in which process of the server             trust.rs
 //! ```
 //!
-//! Reading order: `keys.rs` and `codec.rs` (what lies there), `script.rs` (atomic steps), `address.rs`, `node.rs`, `client.rs`
-//! (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `hydrate.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
+//! Reading order: `keys.rs` and `codec.rs` (what lies there), `script.rs` (atomic steps), `command.rs`, `resp.rs` (what goes there and
+//! comes back), `address.rs`, `node.rs`, `client.rs` (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `hydrate.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
 //!
 //! Invariants
 //! - The two ends of an edge lie in different buckets and are set one after the other: first the end that only adds, so that a
@@ -32,6 +32,7 @@ mod lists;
 mod node;
 mod publish;
 mod removal;
+mod resp;
 mod script;
 mod stats;
 mod survey;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
+use runtime::Pipelined;
 
-use super::connection::Connection;
 use super::node::Node;
-use super::protocol::Reply;
+use super::protocol::{Reply, framed};
 use super::{Shared, now_ms, untold};
 use crate::error::Result;
 use crate::metrics as names;
@@ -45,7 +45,7 @@ impl Shared {
         if !node.is_rested() {
             return;
         }
-        match Connection::open(&node.address, self.limits.call).await {
+        match Pipelined::open(&node.address, self.limits.call, framed).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 match self.agree(place, &connection).await {
@@ -81,7 +81,7 @@ impl Shared {
     }
 
     /// Reads what a node knows of all generations, and tells it what it does not know. Tells whether that was possible.
-    async fn agree(&self, place: usize, connection: &Connection) -> bool {
+    async fn agree(&self, place: usize, connection: &Pipelined) -> bool {
         let node = &self.nodes[place];
         // Once more when another process was faster.
         for _ in 0..ROUNDS_MAX {
@@ -113,10 +113,12 @@ impl Shared {
             let Some((replies, _)) = node.call_by(connection, commands.into_bytes(), raised.len(), self.limits.call).await else {
                 return false;
             };
-            let is_done = replies.iter().all(|reply| *reply == Reply::Done);
-            for ((index, generation), _) in raised.into_iter().zip(replies).filter(|(_, reply)| *reply == Reply::Done) {
-                if index == place {
-                    node.holds(generation);
+            let mut is_done = true;
+            for ((index, generation), reply) in raised.into_iter().zip(replies) {
+                match reply {
+                    Reply::Done if index == place => _ = node.holds(generation),
+                    Reply::Done => {}
+                    _ => is_done = false,
                 }
             }
             if is_done {

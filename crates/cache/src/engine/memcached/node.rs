@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use runtime::Pipelined;
+use runtime::pipelined::Failure;
 
-use super::connection::{Connection, Failure};
-use super::protocol::Reply;
+use super::protocol::{Reply, replies};
 use crate::metrics as names;
 
 /// Failures in a row after which a node is out.
@@ -42,7 +43,7 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 struct State {
-    connection: Option<Arc<Connection>>,
+    connection: Option<Arc<Pipelined>>,
     failures: u32,
     is_out: bool,
     rest: Duration,
@@ -68,7 +69,7 @@ impl Node {
     }
 
     /// Gives the connection while the node is in.
-    pub(super) fn connection(&self) -> Option<Arc<Connection>> {
+    pub(super) fn connection(&self) -> Option<Arc<Pipelined>> {
         self.state.lock().connection.clone()
     }
 
@@ -94,11 +95,11 @@ impl Node {
     }
 
     /// Asks the node by a connection to it; no answer is a failure on its record.
-    pub(super) async fn call_by(&self, connection: &Connection, bytes: Vec<u8>, count: usize, limit: Duration) -> Answer {
+    pub(super) async fn call_by(&self, connection: &Pipelined, bytes: Vec<u8>, count: usize, limit: Duration) -> Answer {
         match connection.call(bytes, count, limit).await {
-            Ok(replies) => {
+            Ok(answer) => {
                 self.state.lock().failures = 0;
-                Some((replies, connection.number))
+                Some((replies(&answer), connection.number))
             }
             Err(Failure::Busy) => {
                 self.count("busy");
@@ -122,7 +123,7 @@ impl Node {
     }
 
     /// Puts the node in by a new connection.
-    pub(super) fn enter(&self, connection: Arc<Connection>) {
+    pub(super) fn enter(&self, connection: Arc<Pipelined>) {
         let was_out = {
             let mut state = self.state.lock();
             state.connection = Some(connection);

@@ -10,6 +10,8 @@
 //! An item's client flags are the version, its data the encoded row. Without data it is a floor: nothing older may be filled in. The data
 //! [`ABSENT`] says that there is no such object. Source: `protocol.txt` of memcached 1.6.
 
+use runtime::pipelined::Framed;
+
 /// The data that says that there is no such object. No JSON is that.
 pub(super) const ABSENT: &[u8] = b"-";
 /// Longest line that an answer can have without its data.
@@ -46,49 +48,61 @@ pub(super) fn flags_of(version: u64) -> u32 {
     u32::try_from(version).unwrap_or(u32::MAX)
 }
 
-/// What is at the head of the buffer.
-#[derive(PartialEq, Eq, Debug)]
-pub(super) enum Parsed {
-    /// A reply and the bytes that it took.
-    Reply(Reply, usize),
-    /// More must be read first.
-    Partial,
-    /// This is not the meta protocol: nothing behind it can be understood.
-    Broken(String),
-}
-
-/// Reads one reply.
-pub(super) fn parse(buffer: &[u8]) -> Parsed {
+/// Finds the end of the first reply.
+pub(super) fn framed(buffer: &[u8]) -> Framed {
     let Some(end) = buffer.windows(2).take(LINE_BYTES_MAX).position(|pair| pair == b"\r\n") else {
         return match buffer.len() < LINE_BYTES_MAX {
-            true => Parsed::Partial,
-            false => Parsed::Broken("a line without an end".to_owned()),
+            true => Framed::Partial,
+            false => Framed::Broken("a line without an end".to_owned()),
         };
     };
-    let Ok(line) = std::str::from_utf8(&buffer[..end]) else { return Parsed::Broken("a line that is no text".to_owned()) };
-    let after = end + 2;
+    let (line, after) = (&buffer[..end], end + 2);
+    let broken = || Framed::Broken(String::from_utf8_lossy(line).into_owned());
+    match line.split(|byte| *byte == b' ').next().unwrap_or_default() {
+        b"VA" => match size_of_data(line) {
+            None => broken(),
+            Some(size) => match buffer.get(after..after + size + 2) {
+                None => Framed::Partial,
+                Some(data) if data.ends_with(b"\r\n") => Framed::Whole(after + size + 2),
+                Some(_) => broken(),
+            },
+        },
+        b"HD" | b"MN" | b"EN" | b"NF" | b"EX" | b"NS" | b"SERVER_ERROR" => Framed::Whole(after),
+        // Also when a command is not known or not well formed: how many answers will follow is then not known.
+        _ => broken(),
+    }
+}
+
+fn size_of_data(line: &[u8]) -> Option<usize> {
+    let size = std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse::<usize>().ok()?;
+    (size <= DATA_BYTES_MAX).then_some(size)
+}
+
+/// Reads whole replies, one behind the other.
+pub(super) fn replies(mut bytes: &[u8]) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while let Framed::Whole(end) = framed(bytes) {
+        replies.push(reply(&bytes[..end]));
+        bytes = &bytes[end..];
+    }
+    replies
+}
+
+fn reply(bytes: &[u8]) -> Reply {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n").unwrap_or(bytes.len());
+    let line = String::from_utf8_lossy(&bytes[..end]);
     let mut words = line.split(' ');
     match words.next().unwrap_or_default() {
         "VA" => {
-            let Some(size) = words.next().and_then(|size| size.parse::<usize>().ok()).filter(|size| *size <= DATA_BYTES_MAX) else {
-                return Parsed::Broken(line.to_owned());
-            };
-            match buffer.get(after..after + size + 2) {
-                None => Parsed::Partial,
-                Some(data) if data.ends_with(b"\r\n") => {
-                    let item = Item { data: data[..size].to_vec(), ..item(words) };
-                    Parsed::Reply(Reply::Item(item), after + size + 2)
-                }
-                Some(_) => Parsed::Broken(line.to_owned()),
-            }
+            let size = words.next().and_then(|size| size.parse::<usize>().ok()).unwrap_or_default();
+            let data = bytes.get(end + 2..end + 2 + size).unwrap_or_default();
+            Reply::Item(Item { data: data.to_vec(), ..item(words) })
         }
-        "HD" if line.len() > 2 => Parsed::Reply(Reply::Item(item(words)), after),
-        "HD" | "MN" => Parsed::Reply(Reply::Done, after),
-        "EN" | "NF" => Parsed::Reply(Reply::Missing, after),
-        "EX" | "NS" => Parsed::Reply(Reply::Conflict, after),
-        "SERVER_ERROR" => Parsed::Reply(Reply::Refused(line.to_owned()), after),
-        // Also when a command is not known or not well formed: how many answers will follow is then not known.
-        _ => Parsed::Broken(line.to_owned()),
+        "HD" if line.len() > 2 => Reply::Item(item(words)),
+        "HD" | "MN" => Reply::Done,
+        "EN" | "NF" => Reply::Missing,
+        "EX" | "NS" => Reply::Conflict,
+        _ => Reply::Refused(line.into_owned()),
     }
 }
 
@@ -128,11 +142,12 @@ mod tests {
             (b"SERVER_ERROR out of memory\r\n", Reply::Refused("SERVER_ERROR out of memory".to_owned())),
         ];
         for (bytes, reply) in cases {
-            assert_eq!(parse(bytes), Parsed::Reply(reply.clone(), bytes.len()));
+            assert_eq!(framed(bytes), Framed::Whole(bytes.len()));
             let two = [bytes, b"EN\r\n"].concat();
-            assert_eq!(parse(&two), Parsed::Reply(reply, bytes.len()), "what follows is left alone");
+            assert_eq!(framed(&two), Framed::Whole(bytes.len()), "what follows is left alone");
+            assert_eq!(replies(&two), [reply, Reply::Missing]);
             for end in 0..bytes.len() {
-                assert_eq!(parse(&bytes[..end]), Parsed::Partial, "{}", String::from_utf8_lossy(&bytes[..end]));
+                assert_eq!(framed(&bytes[..end]), Framed::Partial, "{}", String::from_utf8_lossy(&bytes[..end]));
             }
         }
     }
@@ -140,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_ends_everything() {
         for bytes in [&b"ERROR\r\n"[..], b"CLIENT_ERROR bad\r\n", b"VA x\r\n\r\n", b"VA 1 f1\r\nab\r\n", b"\xff\r\n", &[b'a'; 2_048]] {
-            assert!(matches!(parse(bytes), Parsed::Broken(_)), "{}", String::from_utf8_lossy(bytes));
+            assert!(matches!(framed(bytes), Framed::Broken(_)), "{}", String::from_utf8_lossy(bytes));
         }
     }
 

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
-use redis::{ServerErrorKind, Value};
 
 use super::address::Address;
 use super::codec::Marker;
-use super::command::{Answer, Batch, Command};
+use super::command::{Batch, Command};
 use super::keys::{self, BUCKET_COUNT, Bucket, Key};
 use super::node::{Lane, Link, Node, Sent};
+use super::resp::Value;
 use crate::error::{Error, Result};
 use crate::metrics as names;
 
@@ -157,7 +157,7 @@ impl Client {
                     let sent = match is_trusted {
                         true => self.send_trusted(&node, batch, &places).await,
                         false => {
-                            let commands: Vec<&Command> = places.iter().map(|place| &batch.items[*place].1).collect();
+                            let commands: Vec<Command<'_>> = places.iter().map(|place| batch.command(*place)).collect();
                             node.send(lane, &commands, asking).await
                         }
                     };
@@ -177,11 +177,11 @@ impl Client {
                                     asked.insert(place, address);
                                 }
                                 None => {
-                                    if let Value::ServerError(error) = &value {
-                                        if error.kind() == Some(ServerErrorKind::ReadOnly) || error.code() == "STALE" {
+                                    if let Some((kind, why)) = value.error() {
+                                        if kind == "READONLY" || kind == "STALE" {
                                             node.drop_link(lane, &link);
                                         }
-                                        failed = Some(Error::Unavailable(format!("{} says {error}", node.address)));
+                                        failed = Some(Error::Unavailable(format!("{} says {why}", node.address)));
                                     } else {
                                         has_written = true;
                                     }
@@ -223,7 +223,7 @@ impl Client {
         places: &[usize],
         asked: &HashMap<usize, String>,
     ) -> Result<BTreeMap<(usize, bool), (Arc<Node>, Vec<usize>)>> {
-        let is_unmapped = |map: &Map| places.iter().any(|place| map.owners[usize::from(batch.items[*place].0.0)].is_none());
+        let is_unmapped = |map: &Map| places.iter().any(|place| map.owners[usize::from(batch.bucket(*place).0)].is_none());
         let mut map = self.map.read().clone();
         if is_unmapped(&map) {
             self.refresh().await;
@@ -236,7 +236,7 @@ impl Client {
         for place in places {
             let (index, asking) = match asked.get(place) {
                 Some(address) => (map.nodes.iter().position(|node| node.address == *address), true),
-                None => (map.owners[usize::from(batch.items[*place].0.0)].map(usize::from), false),
+                None => (map.owners[usize::from(batch.bucket(*place).0)].map(usize::from), false),
             };
             let index = index.ok_or_else(|| Error::Unavailable("the cluster names a server that it does not list".to_owned()))?;
             groups.entry((index, asking)).or_insert_with(|| (map.nodes[index].clone(), Vec::new())).1.push(*place);
@@ -246,7 +246,7 @@ impl Client {
 
     /// Sends reads followed by the markers that they need, and believes the answers only if the markers are right.
     async fn send_trusted(&self, node: &Arc<Node>, batch: &Batch, places: &[usize]) -> Result<Sent> {
-        let mut buckets: Vec<Bucket> = places.iter().map(|place| batch.items[*place].0).collect();
+        let mut buckets: Vec<Bucket> = places.iter().map(|place| batch.bucket(*place)).collect();
         buckets.sort_unstable();
         buckets.dedup();
         for is_careful in [false, true] {
@@ -254,8 +254,8 @@ impl Client {
             let link = node.link_number(Lane::Read);
             let is_seen = |bucket: &Bucket| !is_careful && link.is_some_and(|link| self.seen(*bucket).0 == link);
             let read: Vec<Bucket> = buckets.iter().copied().filter(|bucket| Some(*bucket) == last || !is_seen(bucket)).collect();
-            let markers: Vec<Command> = read.iter().map(|bucket| get(*bucket)).collect();
-            let commands: Vec<&Command> = places.iter().map(|place| &batch.items[*place].1).chain(&markers).collect();
+            let markers = markers(read.iter().copied());
+            let commands: Vec<Command<'_>> = places.iter().map(|place| batch.command(*place)).chain(markers.commands()).collect();
             let (mut values, link) = match node.send(Lane::Read, &commands, false).await? {
                 Sent::Answered(values, link) => (values, link),
                 lost => return Ok(lost),
@@ -301,13 +301,10 @@ impl Client {
 
     /// All servers that hold something, with the buckets that they hold.
     pub(super) async fn nodes(&self) -> Result<Vec<(Arc<Node>, Vec<Bucket>)>> {
-        let mut batch = Batch::new();
-        for bucket in Bucket::all() {
-            batch.items.push((bucket, get(bucket)));
-        }
+        let batch = markers(Bucket::all());
         let places: Vec<usize> = (0..batch.len()).collect();
         let groups = self.grouped(&batch, &places, &HashMap::new()).await?;
-        Ok(groups.into_values().map(|(node, places)| (node, places.into_iter().map(|place| batch.items[place].0).collect())).collect())
+        Ok(groups.into_values().map(|(node, places)| (node, places.into_iter().map(|place| batch.bucket(place)).collect())).collect())
     }
 
     /// Asks the servers of a cluster who holds what. Callers that come meanwhile wait for the one that asks.
@@ -324,9 +321,7 @@ impl Client {
         let seeds = self.address.hosts.iter().filter(|host| known.nodes.iter().all(|node| node.address != **host));
         asked.extend(seeds.map(|host| Arc::new(Node::new(host.clone(), self.address.clone()))));
         for node in asked {
-            let mut slots = redis::cmd("CLUSTER");
-            slots.arg("SLOTS");
-            if let Ok(answer) = node.ask(slots).await
+            if let Ok(answer) = node.ask(&[&"CLUSTER", &"SLOTS"]).await
                 && let Some(map) = self.read_map(&known, &node, &answer)
             {
                 *self.map.write() = Arc::new(map);
@@ -368,11 +363,11 @@ impl Client {
     }
 }
 
-/// Reads a bucket's marker.
-pub(super) fn get(bucket: Bucket) -> Command {
-    let mut cmd = redis::Cmd::with_capacity(2, 32);
-    cmd.arg("GET").arg(keys::whole(bucket).name);
-    Command::Plain(cmd)
+/// Reads the markers of buckets.
+pub(super) fn markers(buckets: impl Iterator<Item = Bucket>) -> Batch {
+    let mut batch = Batch::new();
+    buckets.for_each(|bucket| batch.plain("GET", &keys::whole(bucket), |cmd| cmd));
+    batch
 }
 
 /// Where a command is to be sent instead.
@@ -382,11 +377,11 @@ enum Redirection {
 }
 
 fn redirection(value: &Value) -> Option<Redirection> {
-    let Value::ServerError(error) = value else { return None };
-    match error.kind()? {
-        ServerErrorKind::Moved | ServerErrorKind::TryAgain | ServerErrorKind::ClusterDown => Some(Redirection::Elsewhere),
-        ServerErrorKind::Ask => {
-            let address = error.details().and_then(|details| details.split_whitespace().nth(1));
+    let (kind, text) = value.error()?;
+    match kind {
+        "MOVED" | "TRYAGAIN" | "CLUSTERDOWN" => Some(Redirection::Elsewhere),
+        "ASK" => {
+            let address = text.split_whitespace().nth(2);
             Some(address.map_or(Redirection::Elsewhere, |address| Redirection::Ask(address.to_owned())))
         }
         _ => None,

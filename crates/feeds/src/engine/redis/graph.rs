@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use model::{BoardId, Id, Timestamp, TopicId, UserId};
-use redis::Value;
 
 use super::RedisEngine;
 use super::codec;
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::keys::{self, Key, Kind, key};
+use super::resp::Value;
 use super::script::{BOARD, EDGES, FOLLOW, FOLLOWER, HIDE, MEMBER, SETTLED, WIDEN_FEED};
 use crate::engine::Change;
 use crate::error::Result;
@@ -352,7 +352,7 @@ impl RedisEngine {
             batch.plain("ZMSCORE", &followers, |cmd| step.iter().fold(cmd, |cmd, user| cmd.arg(&member(user.id())[..])));
         }
         let answers = self.client.read(batch).await?;
-        let scores = answers[1..].iter().flat_map(Answer::list);
+        let scores = answers[1..].iter().flat_map(Value::list);
         let follows: HashSet<UserId> = asked.iter().zip(scores).filter(|(_, score)| **score != Value::Nil).map(|(user, _)| *user).collect();
         let less = left.iter().filter(|user| follows.contains(user)).count();
         let more = explicit.iter().filter(|user| !follows.contains(user) || left.contains(user)).count();

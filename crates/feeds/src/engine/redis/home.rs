@@ -8,15 +8,15 @@
 //! again behind the feed itself, and the others only for what is new. Nothing of what was answered then is believed.
 
 use model::{PinId, UserId};
-use redis::Value;
 
 use super::RedisEngine;
 use super::codec::{self, Known, Tail};
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::graph::{feed_keys, member};
 use super::hydrate::{Asked, Candidate, Hydrated, Viewing};
 use super::keys::{self, Key, Kind, key};
 use super::lists::Merge;
+use super::resp::Value;
 use super::script::{BEGIN, FILL, LEARN};
 use crate::error::Result;
 use crate::facts::{Entry, HomePage, PinFacts, Position, PublicEntry, PublicFeed, PublicPage, Target};
@@ -49,7 +49,7 @@ impl RedisEngine {
         let (own, of_head) = answers.split_at(own_count);
         let mut answers = own.iter();
         let tail = merge.begun(&mut answers, home.clone(), chunk);
-        let left_ms = answers.next().map_or(0, Answer::int);
+        let left_ms = answers.next().map_or(0, Value::int);
         let viewing = Viewing::of(user, &mut answers);
         if !tail.is_some_and(|tail| tail.is_ready) {
             return self.miss(home, missed).await;
@@ -61,7 +61,7 @@ impl RedisEngine {
         }
         self.prolong_feed(&home, left_ms).await;
         let followed: Vec<Target> =
-            asked.into_iter().zip(answers.flat_map(Answer::list)).filter(|(_, it)| **it != Value::Nil).map(|(it, _)| it).collect();
+            asked.into_iter().zip(answers.flat_map(Value::list)).filter(|(_, it)| **it != Value::Nil).map(|(it, _)| it).collect();
         if !followed.is_empty() {
             let lists: Vec<Key> = followed.into_iter().map(keys::merged).collect();
             let mut batch = Batch::new();
@@ -234,8 +234,7 @@ impl RedisEngine {
             let bytes: Vec<Vec<u8>> = step.iter().map(|place| codec::pin(&entries[*place])).collect();
             let mut arguments = vec![keep.as_bytes(), now.as_bytes(), counts.as_bytes()];
             arguments.extend(bytes.iter().map(Vec::as_slice));
-            let keys: Vec<Key> = step.iter().map(|place| keys[*place].clone()).collect();
-            batch.script_together(&LEARN, &keys, &arguments);
+            batch.script_together(&LEARN, step.iter().map(|place| &keys[*place]), &arguments);
         }
         let answers = self.client.write(batch).await?;
         let learnt = steps.iter().zip(&answers).flat_map(|(step, answer)| step.iter().zip(answer.list()));

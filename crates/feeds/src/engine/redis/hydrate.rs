@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use model::{BoardId, Id, PinId, TopicId, UserId};
 use parking_lot::Mutex;
-use redis::Value;
 
 use super::RedisEngine;
 use super::client::Client;
 use super::codec::{self, Known};
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::graph::{member, members};
 use super::keys::{Key, Kind, key};
+use super::resp::Value;
 use crate::error::Result;
 use crate::facts::{BoardFacts, PinFacts, Position, Reason};
 

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use model::Timestamp;
-use redis::Value;
 
 use super::RedisEngine;
 use super::codec::{self, Tail};
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::keys::Key;
+use super::resp::Value;
 use super::script::PAGE;
 use crate::error::Result;
 use crate::facts::Position;
@@ -126,7 +126,7 @@ impl Merge {
             None => (0, answers.next().unwrap_or(nothing), answers.next().unwrap_or(nothing).list()),
             Some(_) => {
                 let list = answers.next().unwrap_or(nothing).list();
-                (list.first().map_or(0, Answer::int) as usize, list.get(1).unwrap_or(nothing), list.get(2..).unwrap_or_default())
+                (list.first().map_or(0, Value::int) as usize, list.get(1).unwrap_or(nothing), list.get(2..).unwrap_or_default())
             }
         };
         let tail = tail.bytes().and_then(Tail::parse);

@@ -2,18 +2,18 @@
 //!
 //! A server that does not answer is left alone for a while, so that callers are told at once instead of waiting for it: 100 ms
 //! after the first failure, twice as long after each further one, two seconds at most. One caller then tries; the others are
-//! still told at once. The vendor's client has no such thing, and its reconnecting connection lets callers wait.
+//! still told at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, RwLock};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisConnectionInfo, ServerErrorKind, Value};
+use runtime::Pipelined;
+use runtime::pipelined::Failure;
 
 use super::address::Address;
-use super::command::Command;
+use super::command::{Batch, Command, Word};
+use super::resp::{self, Value};
 use super::script;
 use crate::error::{Error, Result};
 
@@ -35,7 +35,7 @@ pub(super) enum Lane {
 
 /// An open connection, and which process of the server it leads to.
 pub(super) struct Link {
-    connection: MultiplexedConnection,
+    connection: Pipelined,
     /// Never the same for two links.
     pub(super) number: u64,
     pub(super) run_id: String,
@@ -65,30 +65,27 @@ pub(super) enum Sent {
     Lost(String),
 }
 
-static LINK_COUNT: AtomicU64 = AtomicU64::new(1);
-
 impl Node {
     pub(super) fn new(address: String, login: Address) -> Node {
         Node { address, login, links: Default::default(), connecting: Default::default(), health: Mutex::default() }
     }
 
     /// Sends commands and waits for their answers. `Err`: the server was not reached, nothing happened.
-    pub(super) async fn send(&self, lane: Lane, commands: &[&Command], asking: bool) -> Result<Sent> {
+    pub(super) async fn send(&self, lane: Lane, commands: &[Command<'_>], asking: bool) -> Result<Sent> {
         let link = self.link(lane).await?;
         let started = Instant::now();
         let mut answers = match self.send_over(&link, lane, commands, asking).await {
             Ok(answers) => answers,
             Err(reason) => return Ok(Sent::Lost(reason)),
         };
-        let is_unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+        let is_unknown = |value: &Value| value.error().is_some_and(|(kind, _)| kind == "NOSCRIPT");
         if answers.iter().any(is_unknown) && started.elapsed() < PIPELINE_LIMIT {
             // Somebody flushed the scripts.
-            let mut connection = link.connection.clone();
-            if let Err(error) = load_scripts(&mut connection).await {
-                return Ok(Sent::Lost(error));
+            if let Err(reason) = load_scripts(&link.connection).await {
+                return Ok(Sent::Lost(reason));
             }
             let places: Vec<usize> = answers.iter().enumerate().filter(|(_, value)| is_unknown(value)).map(|(place, _)| place).collect();
-            let again: Vec<&Command> = places.iter().map(|place| commands[*place]).collect();
+            let again: Vec<Command<'_>> = places.iter().map(|place| commands[*place]).collect();
             match self.send_over(&link, lane, &again, asking).await {
                 Ok(values) => places.into_iter().zip(values).for_each(|(place, value)| answers[place] = value),
                 Err(reason) => return Ok(Sent::Lost(reason)),
@@ -107,33 +104,29 @@ impl Node {
         &self,
         link: &Arc<Link>,
         lane: Lane,
-        commands: &[&Command],
+        commands: &[Command<'_>],
         asking: bool,
     ) -> std::result::Result<Vec<Value>, String> {
+        const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
         let deadline_ms = now_ms() + PIPELINE_LIMIT.as_millis() as i64 + link.ahead_ms;
-        let mut pipeline = Pipeline::with_capacity(commands.len());
+        let mut bytes = Vec::with_capacity(commands.iter().map(|command| command.len() + if asking { ASKING.len() } else { 0 }).sum());
         for command in commands {
             if asking {
-                pipeline.add_command(redis::cmd("ASKING"));
+                bytes.extend_from_slice(ASKING);
             }
-            pipeline.add_command(command.to_cmd(deadline_ms));
+            command.write(deadline_ms, &mut bytes);
         }
-        let mut connection = link.connection.clone();
-        let count = pipeline.len();
-        let reason = match tokio::time::timeout(ANSWER_LIMIT, connection.send_packed_commands(&pipeline, 0, count)).await {
-            Ok(Ok(mut answers)) if answers.len() == count => {
+        let count = commands.len() * if asking { 2 } else { 1 };
+        match call(&link.connection, bytes, count).await {
+            Ok(answers) => {
                 self.succeeded();
-                if asking {
-                    answers = answers.into_iter().skip(1).step_by(2).collect();
-                }
-                return Ok(answers);
+                Ok(if asking { answers.into_iter().skip(1).step_by(2).collect() } else { answers })
             }
-            Ok(Ok(_)) => "it answered more or less than it was asked".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("it has not answered for {} ms", ANSWER_LIMIT.as_millis()),
-        };
-        self.failed(lane, link);
-        Err(format!("{}: {reason}", self.address))
+            Err(reason) => {
+                self.failed(lane, link);
+                Err(format!("{}: {reason}", self.address))
+            }
+        }
     }
 
     /// Returns the number of the open connection, if there is one.
@@ -179,37 +172,48 @@ impl Node {
     }
 
     async fn open(&self) -> std::result::Result<Link, String> {
-        let text = |error: redis::RedisError| error.to_string();
-        let (host, port) = self.address.rsplit_once(':').ok_or("its address has no port")?;
-        let port = port.parse().map_err(|_| "its port is no number")?;
-        let mut login = RedisConnectionInfo::default().set_db(self.login.database).set_lib_name("corkboard", env!("CARGO_PKG_VERSION"));
-        if let Some(user) = &self.login.user {
-            login = login.set_username(user);
+        let connection = Pipelined::open(&self.address, CONNECT_LIMIT, resp::framed).await?;
+        let mut greeting = Batch::new();
+        match (&self.login.user, &self.login.password) {
+            (Some(user), Some(password)) => greeting.keyless(&[&"AUTH", &user.as_str(), &password.as_str()]),
+            (_, Some(password)) => greeting.keyless(&[&"AUTH", &password.as_str()]),
+            _ => {}
         }
-        if let Some(password) = &self.login.password {
-            login = login.set_password(password);
+        if self.login.database != 0 {
+            greeting.keyless(&[&"SELECT", &self.login.database]);
         }
-        let info = ConnectionAddr::Tcp(host.to_owned(), port).into_connection_info().map_err(text)?.set_redis_settings(login);
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_LIMIT)).set_response_timeout(None);
-        let client = Client::open(info).map_err(text)?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(text)?;
-        load_scripts(&mut connection).await?;
-        let server: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(text)?;
-        let run_id = server.lines().find_map(|line| line.strip_prefix("run_id:")).ok_or("it does not say which process it is")?.to_owned();
+        if let Some((_, why)) = ask(&connection, &greeting).await?.iter().find_map(Value::error) {
+            return Err(why.to_owned());
+        }
+        load_scripts(&connection).await?;
+        let mut questions = Batch::new();
+        questions.keyless(&[&"INFO", &"server"]);
+        questions.keyless(&[&"TIME"]);
+        // Redis before 7.2 does not know it, and nothing hangs on it.
+        questions.keyless(&[&"CLIENT", &"SETINFO", &"LIB-NAME", &"corkboard"]);
         let asked = now_ms();
-        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await.map_err(text)?;
-        let ahead_ms = seconds * 1_000 + micros / 1_000 - (asked + now_ms()) / 2;
-        Ok(Link { connection, number: LINK_COUNT.fetch_add(1, Ordering::Relaxed), run_id, ahead_ms })
+        let answers = ask(&connection, &questions).await?;
+        let info = String::from_utf8_lossy(answers[0].bytes().unwrap_or_default()).into_owned();
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).ok_or("it does not say which process it is")?.to_owned();
+        let number = |value: &Value| std::str::from_utf8(value.bytes()?).ok()?.parse::<i64>().ok();
+        let [seconds, micros] = answers[1].list() else { return Err("it does not tell the time".to_owned()) };
+        let time_ms = number(seconds).zip(number(micros)).map(|(seconds, micros)| seconds * 1_000 + micros / 1_000);
+        let ahead_ms = time_ms.ok_or("it does not tell the time")? - (asked + now_ms()) / 2;
+        Ok(Link { number: connection.number, connection, run_id, ahead_ms })
     }
 
     /// Runs one command that has no key, over a connection of the reading lane.
-    pub(super) async fn ask(&self, cmd: redis::Cmd) -> Result<Value> {
-        let command = Command::Plain(cmd);
-        match self.send(Lane::Read, &[&command], false).await? {
-            Sent::Answered(mut values, _) => match values.pop() {
-                Some(Value::ServerError(error)) => Err(Error::Unavailable(format!("{}: {error}", self.address))),
-                value => Ok(value.unwrap_or(Value::Nil)),
-            },
+    pub(super) async fn ask(&self, words: &[&dyn Word]) -> Result<Value> {
+        let mut batch = Batch::new();
+        batch.keyless(words);
+        match self.send(Lane::Read, &batch.commands(), false).await? {
+            Sent::Answered(mut values, _) => {
+                let value = values.pop().unwrap_or(Value::Nil);
+                match value.error() {
+                    Some((_, why)) => Err(Error::Unavailable(format!("{}: {why}", self.address))),
+                    None => Ok(value),
+                }
+            }
             Sent::Lost(reason) => Err(Error::Unavailable(reason)),
         }
     }
@@ -246,20 +250,32 @@ impl Node {
     }
 }
 
-async fn load_scripts(connection: &mut MultiplexedConnection) -> std::result::Result<(), String> {
-    let mut pipeline = Pipeline::with_capacity(script::ALL.len());
-    for named in script::ALL {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(named.code.concat());
-        pipeline.add_command(load);
-    }
-    let answers = connection.send_packed_commands(&pipeline, 0, script::ALL.len()).await.map_err(|error| error.to_string())?;
-    for (answer, named) in answers.iter().zip(script::ALL) {
-        if let Value::ServerError(error) = answer {
-            return Err(format!("its script '{}' was refused: {error}", named.name));
+async fn load_scripts(connection: &Pipelined) -> std::result::Result<(), String> {
+    let mut batch = Batch::new();
+    script::ALL.iter().for_each(|named| batch.keyless(&[&"SCRIPT", &"LOAD", &named.code.concat().as_str()]));
+    for (answer, named) in ask(connection, &batch).await?.iter().zip(script::ALL) {
+        if answer.bytes() != Some(named.hash.as_bytes()) {
+            let why = answer.error().map_or("it has another hash there", |(_, why)| why);
+            return Err(format!("its script '{}' was refused: {why}", named.name));
         }
     }
     Ok(())
+}
+
+/// Asks what is no script and may therefore take long.
+async fn ask(connection: &Pipelined, batch: &Batch) -> std::result::Result<Vec<Value>, String> {
+    let mut bytes = Vec::new();
+    batch.commands().iter().for_each(|command| command.write(0, &mut bytes));
+    call(connection, bytes, batch.len()).await
+}
+
+async fn call(connection: &Pipelined, bytes: Vec<u8>, count: usize) -> std::result::Result<Vec<Value>, String> {
+    match connection.call(bytes, count, ANSWER_LIMIT).await {
+        Ok(answers) => resp::values(answers, count).ok_or_else(|| "it answered what is no answer".to_owned()),
+        Err(Failure::Late) => Err(format!("it has not answered for {} ms", ANSWER_LIMIT.as_millis())),
+        Err(Failure::Lost) => Err("the connection has ended".to_owned()),
+        Err(Failure::Busy) => Err("too many are waiting for its answers".to_owned()),
+    }
 }
 
 fn now_ms() -> i64 {

@@ -15,7 +15,7 @@ use std::time::Instant;
 use model::{PinId, Timestamp, UserId};
 
 use super::codec::{self, Known};
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::graph::EDGE_STEP;
 use super::keys::{self, Key, Kind, key};
 use super::lists::LATE_MS;
@@ -205,8 +205,11 @@ impl RedisEngine {
             let script = if way == Way::Push { &PUSH } else { &INSERT };
             let (max, cut) = (place.max.to_string(), cut_length(place.max).to_string());
             for group in self.client.together(&keys, KEYS_PER_SCRIPT) {
-                let keys: Vec<Key> = group.into_iter().map(|place| keys[place].clone()).collect();
-                batch.script_together(script, &keys, &[&codec::entry(place.position), max.as_bytes(), cut.as_bytes(), push]);
+                batch.script_together(
+                    script,
+                    group.iter().map(|place| &keys[*place]),
+                    &[&codec::entry(place.position), max.as_bytes(), cut.as_bytes(), push],
+                );
             }
         }
         self.client.write(batch).await.map(drop)
@@ -253,11 +256,11 @@ impl RedisEngine {
         if new.is_empty() {
             return Ok(());
         }
-        let now = self.clock.now().0.to_string();
+        let now = self.clock.now().0;
         let mut batch = Batch::new();
         batch.plain("ZADD", &keys::merged_sources(), |cmd| {
             cmd.arg("NX");
-            new.iter().fold(cmd, |cmd, source| cmd.arg(&now).arg(&super::graph::member(source.id())[..]))
+            new.iter().fold(cmd, |cmd, source| cmd.arg(now).arg(&super::graph::member(source.id())[..]))
         });
         self.client.write(batch).await?;
         *self.merged.lock() = None;

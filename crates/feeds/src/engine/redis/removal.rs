@@ -5,7 +5,7 @@ use model::{BoardId, Id, UserId};
 
 use super::RedisEngine;
 use super::codec;
-use super::command::{Answer, Batch};
+use super::command::Batch;
 use super::graph::{EDGE_STEP, Follow, from_text, kind_of};
 use super::keys::{Kind, key};
 use super::script::{PUT, REMOVE};

@@ -8,14 +8,19 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use sha1::{Digest as _, Sha1};
 
 /// A script, with its hash.
 pub(super) struct Named {
     pub(super) name: &'static str,
     /// The program, in parts.
     pub(super) code: &'static [&'static str],
-    pub(super) script: LazyLock<Script>,
+    /// What Redis knows it by once it is loaded.
+    pub(super) hash: LazyLock<String>,
+}
+
+fn hash(code: &[&str]) -> String {
+    Sha1::digest(code.concat()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const FENCE: &str = "
@@ -109,7 +114,7 @@ end
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident, $word:literal, [$($part:expr),*];)*) => {
         $($(#[$doc])* pub(super) static $name: Named =
-            Named { name: $word, code: &[$($part),*], script: LazyLock::new(|| Script::new(&[$($part),*].concat())) };)*
+            Named { name: $word, code: &[$($part),*], hash: LazyLock::new(|| hash(&[$($part),*])) };)*
         /// All of them, to be loaded into a server.
         pub(super) static ALL: &[&Named] = &[$(&$name),*];
     };

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use redis::Value;
-
 use super::RedisEngine;
 use super::codec::{BUILDING, ENTRY_BYTES};
-use super::command::{Answer, Batch, Command};
+use super::command::Batch;
 use super::keys;
 use super::node::{Lane, Node};
+use super::resp::Value;
 use crate::error::{Error, Result};
 use crate::facts::Stats;
 
@@ -54,7 +53,7 @@ impl RedisEngine {
         }
         let mut stats = Stats { users: walk.people.len() as u64, ..walk.stats };
         if cursor != 0 {
-            let total = node.ask(redis::cmd("DBSIZE")).await?.int() as u64;
+            let total = node.ask(&[&"DBSIZE"]).await?.int() as u64;
             let project = |count: &mut u64| *count = *count * total / walked.max(1) as u64;
             let Stats { users, boards, edges, feeds, entries, pins, .. } = &mut stats;
             [users, boards, edges, feeds, entries, pins].into_iter().for_each(project);
@@ -87,8 +86,7 @@ impl RedisEngine {
             return Ok(());
         }
         let link = node.writing_link().await?;
-        let commands: Vec<&Command> = batch.items.iter().map(|(_, command)| command).collect();
-        let answers = node.send_over(&link, Lane::Write, &commands, false).await.map_err(Error::Unavailable)?;
+        let answers = node.send_over(&link, Lane::Write, &batch.commands(), false).await.map_err(Error::Unavailable)?;
         for ((kind, id), answer) in asked.into_iter().zip(answers.chunks_exact(2)) {
             walk.count(kind, id, &answer[0], &answer[1]);
         }

@@ -3,11 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use redis::Value;
-
 use super::address::Address;
 use super::client::Client;
-use super::command::Answer;
 use super::node::Node;
 use crate::error::{Error, Result};
 
@@ -78,19 +75,13 @@ pub async fn survey(url: &str) -> Result<Vec<ServerSettings>> {
 }
 
 async fn settings_of(node: &Node) -> Result<ServerSettings> {
-    let info = node.ask(redis::cmd("INFO")).await?;
-    let info = match &info {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::VerbatimString { text, .. } => text.clone(),
-        _ => String::new(),
-    };
+    let info = node.ask(&[&"INFO"]).await?;
+    let info = String::from_utf8_lossy(info.bytes().unwrap_or_default()).into_owned();
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default();
     let mut config = ServerConfig::default();
     let mut is_told = true;
     for name in ["save", "appendonly", "appendfsync", "maxmemory", "maxmemory-policy"] {
-        let mut get = redis::cmd("CONFIG");
-        get.arg("GET").arg(name);
-        let Ok(answer) = node.ask(get).await else {
+        let Ok(answer) = node.ask(&[&"CONFIG", &"GET", &name]).await else {
             is_told = false;
             break;
         };

@@ -16,14 +16,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use redis::{Cmd, Value};
-
 use super::RedisEngine;
-use super::client::get;
+use super::client::markers;
 use super::codec::{self, ENTRY_BYTES, Marker, READY};
-use super::command::{Answer, Batch, Command};
+use super::command::Batch;
 use super::keys::{self, Bucket, Key};
 use super::node::{Lane, Node};
+use super::resp::Value;
 use super::script::MARK;
 use crate::engine::Kept;
 use crate::error::{Error, Result};
@@ -96,15 +95,14 @@ impl RedisEngine {
 
     async fn markers_of(&self, node: &Arc<Node>, buckets: &[Bucket]) -> Result<(Vec<Option<Vec<u8>>>, String)> {
         let link = node.writing_link().await?;
-        let commands: Vec<Command> = buckets.iter().map(|bucket| get(*bucket)).collect();
-        let commands: Vec<&Command> = commands.iter().collect();
-        let values = node.send_over(&link, Lane::Write, &commands, false).await.map_err(Error::Unavailable)?;
+        let values =
+            node.send_over(&link, Lane::Write, &markers(buckets.iter().copied()).commands(), false).await.map_err(Error::Unavailable)?;
         self.refuse_errors(node, &values).await?;
         Ok((values.iter().map(|value| value.bytes().map(<[u8]>::to_vec)).collect(), link.run_id.clone()))
     }
 
     async fn refuse_errors(&self, node: &Node, values: &[Value]) -> Result<()> {
-        let Some(Value::ServerError(error)) = values.iter().find(|value| matches!(value, Value::ServerError(_))) else { return Ok(()) };
+        let Some((_, error)) = values.iter().find_map(Value::error) else { return Ok(()) };
         self.client.refresh().await;
         Err(Error::Unavailable(format!("{} says {error}", node.address)))
     }
@@ -140,8 +138,7 @@ impl RedisEngine {
         for (bucket, seen, new) in marks {
             batch.script(&MARK, &[keys::whole(*bucket)], &[seen, new]);
         }
-        let commands: Vec<&Command> = batch.items.iter().map(|(_, command)| command).collect();
-        let values = node.send_over(link, Lane::Write, &commands, false).await.map_err(Error::Unknown)?;
+        let values = node.send_over(link, Lane::Write, &batch.commands(), false).await.map_err(Error::Unknown)?;
         self.refuse_errors(node, &values).await?;
         Ok(values.iter().all(|value| value.int() == 1))
     }
@@ -152,16 +149,9 @@ impl RedisEngine {
         let nodes = self.client.nodes().await?;
         for (node, buckets) in &nodes {
             let link = node.writing_link().await?;
-            let sets: Vec<Command> = buckets
-                .iter()
-                .map(|bucket| {
-                    let mut cmd = Cmd::with_capacity(3, 64);
-                    cmd.arg("SET").arg(keys::whole(*bucket).name).arg(&marker);
-                    Command::Plain(cmd)
-                })
-                .collect();
-            let commands: Vec<&Command> = sets.iter().collect();
-            let values = node.send_over(&link, Lane::Write, &commands, false).await.map_err(Error::Unknown)?;
+            let mut batch = Batch::new();
+            buckets.iter().for_each(|bucket| batch.plain("SET", &keys::whole(*bucket), |cmd| cmd.arg(&marker)));
+            let values = node.send_over(&link, Lane::Write, &batch.commands(), false).await.map_err(Error::Unknown)?;
             self.refuse_errors(node, &values).await?;
             seen.extend(buckets.iter().map(|bucket| (*bucket, (marker.clone(), link.run_id.clone()))));
         }
@@ -180,19 +170,11 @@ impl RedisEngine {
         let mut cursor = 0;
         loop {
             let (next, found) = self.scan(node, cursor).await?;
-            let removals: Vec<Command> = found
-                .into_iter()
-                .filter(|name| !kept.contains(name))
-                .map(|name| {
-                    let mut cmd = Cmd::with_capacity(2, 48);
-                    cmd.arg("UNLINK").arg(name);
-                    Command::Plain(cmd)
-                })
-                .collect();
+            let mut removals = Batch::new();
+            found.iter().filter(|name| !kept.contains(*name)).for_each(|name| removals.keyless(&[&"UNLINK", name]));
             let link = node.writing_link().await?;
-            let commands: Vec<&Command> = removals.iter().collect();
-            if !commands.is_empty() {
-                let values = node.send_over(&link, Lane::Write, &commands, false).await.map_err(Error::Unknown)?;
+            if !removals.is_empty() {
+                let values = node.send_over(&link, Lane::Write, &removals.commands(), false).await.map_err(Error::Unknown)?;
                 self.refuse_errors(node, &values).await?;
             }
             cursor = next;
@@ -204,9 +186,7 @@ impl RedisEngine {
 
     /// Walks over the names of our keys on one server.
     pub(super) async fn scan(&self, node: &Arc<Node>, cursor: u64) -> Result<(u64, Vec<Vec<u8>>)> {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(keys::PATTERN).arg("COUNT").arg(SCAN_STEP);
-        let answer = node.ask(scan).await?;
+        let answer = node.ask(&[&"SCAN", &cursor, &"MATCH", &keys::PATTERN, &"COUNT", &SCAN_STEP]).await?;
         let next = answer.list().first().and_then(|next| std::str::from_utf8(next.bytes()?).ok()?.parse().ok());
         let names = answer.list().get(1).map(|names| names.list().iter().filter_map(|name| Some(name.bytes()?.to_vec())).collect());
         next.zip(names).ok_or_else(|| Error::Unavailable(format!("{} does not list its keys", node.address)))
