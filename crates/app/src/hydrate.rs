@@ -1,9 +1,10 @@
 //! From ids to what pages show: objects are read in batches through the cache, then filtered by pure functions.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use feeds::{Relation, Standing};
+use foldhash::HashMap;
 use model::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use model::{Assoc, Board, BoardId, Bookmark, Id, Pin, PinId, Stored, User, UserId};
 use storage::{Edge, Order, Range};

@@ -84,6 +84,7 @@ pub struct RedisEngine {
     rebuild: Mutex<Option<Rebuild>>,
     seen: Mutex<Seen>,
     heads: hydrate::Heads,
+    guesses: hydrate::Guesses,
 }
 
 impl std::fmt::Debug for RedisEngine {
@@ -104,6 +105,7 @@ impl RedisEngine {
             rebuild: Mutex::default(),
             seen: Mutex::default(),
             heads: hydrate::Heads::default(),
+            guesses: hydrate::Guesses::default(),
         })
     }
 

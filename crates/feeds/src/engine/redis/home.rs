@@ -13,9 +13,9 @@ use super::RedisEngine;
 use super::codec::{self, Known, Tail};
 use super::command::Batch;
 use super::graph::{feed_keys, member};
-use super::hydrate::{Asked, Candidate, Hydrated, Viewing};
+use super::hydrate::{Asked, Candidate, Head, Hydrated, Viewing};
 use super::keys::{self, Key, Kind, key};
-use super::lists::Merge;
+use super::lists::{CHUNK_MAX, Merge};
 use super::resp::Value;
 use super::script::{BEGIN, FILL, LEARN};
 use crate::error::Result;
@@ -33,17 +33,18 @@ impl RedisEngine {
         let sources: Vec<Target> = self.merged_sources(false).await?.keys().copied().collect();
         let [home, missed, _] = feed_keys(user);
         let mut merge = Merge::new(before);
-        let chunk = limit + limit / 4 + 8;
         let head = if before.is_none() { self.heads.of(user) } else { None };
+        let usual = limit + limit / 4 + 8;
+        let chunk = head.as_ref().map_or(usual, |head| usual.max(head.depth + head.depth / 8).min(CHUNK_MAX));
         let mut batch = Batch::new();
         merge.begin(&mut batch, &home, chunk);
         batch.plain("PTTL", &home, |cmd| cmd);
         Viewing::ask(&mut batch, user);
         let asked = ask_follows(&mut batch, user, &sources);
         let own_count = batch.len();
-        if let Some((viewing, head)) = head.as_deref() {
-            head.ask(&self.client, &mut batch, Some(viewing));
-            self.prolong_facts(&mut batch, &head.pins);
+        if let Some(head) = head.as_deref() {
+            head.asked.ask(&self.client, &mut batch, Some(&head.viewing));
+            self.prolong_facts(&mut batch, &head.asked.pins);
         }
         let answers = self.client.read(batch).await?;
         let (own, of_head) = answers.split_at(own_count);
@@ -56,8 +57,8 @@ impl RedisEngine {
         }
         let mut hydrated = Hydrated::default();
         // Whose sets hold something that did not asks for everything again.
-        if let Some((as_it_was, head)) = head.as_deref().filter(|(as_it_was, _)| *as_it_was == viewing) {
-            hydrated.take(&self.client, head, Some(as_it_was), of_head);
+        if let Some(head) = head.as_deref().filter(|head| head.viewing == viewing) {
+            hydrated.take(&self.client, &head.asked, Some(&viewing), of_head);
         }
         self.prolong_feed(&home, left_ms).await;
         let followed: Vec<Target> =
@@ -76,7 +77,7 @@ impl RedisEngine {
         let mut seen = Asked::default();
         let page = self.shown_of(&viewing, &mut merge, &mut hydrated, &mut seen, (before, limit)).await?;
         if before.is_none() && page.present {
-            self.heads.keep(viewing, seen);
+            self.heads.keep(Head { viewing, asked: seen, depth: merge.depth() });
         }
         Ok(page)
     }

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! positions ─▶ pins' facts ─▶ boards' facts, the viewer's edges ─▶ guests and hosts      each asks only for what is not known yet
+//! guesses   ─▶ the two behind along with the first, for pins that somebody has read before
 //! head      ─▶ all of that, as the newest page was the last time, behind the feed itself
 //! ```
+//! Guesses and heads only say what to ask for: nothing that was answered once is believed again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use model::{BoardId, Id, PinId, TopicId, UserId};
 use parking_lot::Mutex;
 
@@ -59,30 +62,60 @@ pub(super) struct Edges {
     topics: HashSet<TopicId>,
 }
 
-/// What the newest pages were about the last time, by viewer. Bounded; whoever is forgotten asks in more rounds.
+/// What somebody's newest page was about the last time.
+pub(super) struct Head {
+    pub(super) viewing: Viewing,
+    pub(super) asked: Asked,
+    /// How many entries of the feed had to be read for it.
+    pub(super) depth: usize,
+}
+
+/// The newest pages by viewer. Bounded; whoever is forgotten asks in more rounds.
 #[derive(Default)]
-pub(super) struct Heads(Mutex<HashMap<UserId, Arc<(Viewing, Asked)>>>);
+pub(super) struct Heads(Mutex<HashMap<UserId, Arc<Head>>>);
 
 /// Newest pages that are remembered, a kibibyte each, and pins of one: the ranking reads hundreds, and seldom.
 const HEADS_MAX: usize = 10_000;
 const HEAD_PINS_MAX: usize = 64;
 
 impl Heads {
-    pub(super) fn of(&self, viewer: UserId) -> Option<Arc<(Viewing, Asked)>> {
+    pub(super) fn of(&self, viewer: UserId) -> Option<Arc<Head>> {
         self.0.lock().get(&viewer).cloned()
     }
 
-    pub(super) fn keep(&self, viewing: Viewing, asked: Asked) {
-        if asked.pins.len() > HEAD_PINS_MAX {
+    #[cfg(test)]
+    pub(super) fn forget(&self, viewer: UserId) {
+        self.0.lock().remove(&viewer);
+    }
+
+    pub(super) fn keep(&self, head: Head) {
+        if head.asked.pins.len() > HEAD_PINS_MAX {
             return;
         }
+        let viewer = head.viewing.viewer;
         let mut heads = self.0.lock();
-        if heads.len() >= HEADS_MAX && !heads.contains_key(&viewing.viewer) {
+        if heads.len() >= HEADS_MAX && !heads.contains_key(&viewer) {
             heads.clear();
         }
-        heads.insert(viewing.viewer, Arc::new((viewing, asked)));
+        heads.insert(viewer, Arc::new(head));
     }
 }
+
+/// What a pin was about when somebody read it last.
+struct Guess {
+    owner: UserId,
+    board: BoardId,
+    /// Who owned the board, if it was somebody else.
+    host: Option<UserId>,
+    topics: Vec<TopicId>,
+}
+
+/// What pins are about, as far as somebody has read them: a new pin comes to many. Bounded; what is forgotten is asked for in more rounds.
+#[derive(Default)]
+pub(super) struct Guesses(Mutex<HashMap<PinId, Arc<Guess>>>);
+
+/// Pins that are remembered, some hundred bytes each.
+const GUESSES_MAX: usize = 50_000;
 
 /// A viewer, and which of the sets that keep something away from the viewer hold anything: most people's are empty, and nobody asks for
 /// twenty ids in those.
@@ -143,11 +176,14 @@ impl RedisEngine {
     /// about, in the same round: that a pin's maker owns its board is guessed, and what was guessed wrong is asked for again.
     pub(super) async fn hydrate(&self, viewer: Option<&Viewing>, positions: &[Position], hydrated: &mut Hydrated) -> Result<()> {
         let pins = positions.iter().map(|(_, pin)| *pin).filter(|pin| !hydrated.pins.contains_key(pin)).collect();
-        self.ask(viewer, Asked { pins, ..Asked::default() }, hydrated).await?;
+        let asked = self.guesses.about(pins, hydrated);
+        self.ask(viewer, asked, hydrated).await?;
         let about = hydrated.about(positions);
         self.ask(viewer, about, hydrated).await?;
         let others = hydrated.guests_and_hosts(positions);
-        self.ask(viewer, others, hydrated).await
+        self.ask(viewer, others, hydrated).await?;
+        self.guesses.keep(hydrated, positions);
+        Ok(())
     }
 
     async fn ask(&self, viewer: Option<&Viewing>, asked: Asked, hydrated: &mut Hydrated) -> Result<()> {
@@ -157,6 +193,41 @@ impl RedisEngine {
         let answers = self.client.read(batch).await?;
         hydrated.take(&self.client, &asked, viewer, &answers);
         Ok(())
+    }
+}
+
+impl Guesses {
+    /// Asks for pins, and for what they may be about as far as it is not known.
+    fn about(&self, pins: BTreeSet<PinId>, known: &Hydrated) -> Asked {
+        let mut asked = Asked::default();
+        if !pins.is_empty() {
+            let guesses = self.0.lock();
+            for guess in pins.iter().filter_map(|pin| guesses.get(pin)) {
+                known.want(guess.owner, guess.board, &guess.topics, &mut asked);
+                if let Some(host) = guess.host {
+                    known.want_of_guest(guess.owner, host, &mut asked);
+                }
+            }
+        }
+        asked.pins = pins;
+        asked
+    }
+
+    /// Notes what pins turned out to be about.
+    fn keep(&self, found: &Hydrated, positions: &[Position]) {
+        let mut guesses = self.0.lock();
+        for facts in found.facts(positions) {
+            let host = found.boards.get(&facts.board).map(|board| board.owner).filter(|host| *host != facts.owner);
+            let is_known = |guess: &Arc<Guess>| guess.board == facts.board && guess.host == host;
+            if guesses.get(&facts.pin).is_some_and(is_known) {
+                continue;
+            }
+            if guesses.len() >= GUESSES_MAX {
+                guesses.clear();
+            }
+            let guess = Guess { owner: facts.owner, board: facts.board, host, topics: facts.topics.clone() };
+            guesses.insert(facts.pin, Arc::new(guess));
+        }
     }
 }
 
@@ -224,15 +295,30 @@ impl Hydrated {
     pub(super) fn about(&self, positions: &[Position]) -> Asked {
         let mut about = Asked::default();
         for facts in self.facts(positions) {
-            if !self.boards.contains_key(&facts.board) {
-                about.boards.insert(facts.board);
-            }
-            if !self.people.contains(&facts.owner) {
-                about.people.insert(facts.owner);
-            }
-            about.topics.extend(facts.topics.iter().filter(|topic| !self.topics.contains(topic)));
+            self.want(facts.owner, facts.board, &facts.topics, &mut about);
         }
         about
+    }
+
+    /// Adds what is not known of a pin's maker, board and topics.
+    fn want(&self, owner: UserId, board: BoardId, topics: &[TopicId], asked: &mut Asked) {
+        if !self.boards.contains_key(&board) {
+            asked.boards.insert(board);
+        }
+        if !self.people.contains(&owner) {
+            asked.people.insert(owner);
+        }
+        asked.topics.extend(topics.iter().filter(|topic| !self.topics.contains(topic)));
+    }
+
+    /// Adds what is not known of somebody on another's board.
+    fn want_of_guest(&self, guest: UserId, host: UserId, asked: &mut Asked) {
+        if !self.guests.contains(&guest) {
+            asked.guests.insert(guest);
+        }
+        if !self.people.contains(&host) {
+            asked.people.insert(host);
+        }
     }
 
     /// Returns whom only the boards tell of: those on boards of others, and the owners of these.
@@ -240,12 +326,7 @@ impl Hydrated {
         let mut others = Asked::default();
         for facts in self.facts(positions) {
             let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) else { continue };
-            if !self.guests.contains(&facts.owner) {
-                others.guests.insert(facts.owner);
-            }
-            if !self.people.contains(&board.owner) {
-                others.people.insert(board.owner);
-            }
+            self.want_of_guest(facts.owner, board.owner, &mut others);
         }
         others
     }

@@ -23,7 +23,7 @@ pub(super) const LATE_MS: i64 = 5 * Timestamp::SECOND;
 /// By how much an entry may be newer than one that stands above it: the lateness, differing clocks, and time on the way.
 pub(super) const DISORDER_MS: i64 = LATE_MS + 15 * Timestamp::SECOND;
 /// Entries read at once at most.
-const CHUNK_MAX: usize = 500;
+pub(super) const CHUNK_MAX: usize = 500;
 /// How much more is read in each further round: where very much came within `DISORDER_MS`, rounds cost more than entries.
 const CHUNK_GROWTH: usize = 4;
 
@@ -33,6 +33,7 @@ struct Reading {
     next: usize,
     chunk: usize,
     floor: Option<Position>,
+    newest: i64,
     oldest: i64,
     is_done: bool,
 }
@@ -60,6 +61,15 @@ impl Merge {
     /// Returns from where storage goes on: the end of memory, or what was asked for when that is older still.
     pub(super) fn end_of_memory(&self) -> Option<Position> {
         self.floor().map(|floor| self.before.map_or(floor, |before| before.min(floor)))
+    }
+
+    /// Estimates how many entries of the first list had to be read for what was taken: whoever reads it again reads as many at once.
+    pub(super) fn depth(&self) -> usize {
+        let (Some(reading), Some(taken)) = (self.readings.first(), self.taken) else { return 0 };
+        let whole = reading.newest.saturating_sub(reading.oldest).max(1);
+        let part = reading.newest.saturating_sub(taken.0.0.saturating_sub(DISORDER_MS)).clamp(0, whole);
+        let depth = reading.next as f64 * part as f64 / whole as f64;
+        depth as usize
     }
 
     /// Takes what has its place, newest first, `max` at most.
@@ -98,6 +108,7 @@ impl Merge {
                 continue;
             };
             let Some(position) = codec::position(bytes) else { continue };
+            reading.newest = reading.newest.max(position.0.0);
             reading.oldest = reading.oldest.min(position.0.0);
             if self.taken.or(self.before).is_none_or(|end| position < end) {
                 self.waiting.insert(position);
@@ -131,7 +142,7 @@ impl Merge {
         };
         let tail = tail.bytes().and_then(Tail::parse);
         let floor = tail.and_then(|tail| tail.floor);
-        self.readings.push(Reading { key, next: start, chunk, floor, oldest: i64::MAX, is_done: false });
+        self.readings.push(Reading { key, next: start, chunk, floor, newest: i64::MIN, oldest: i64::MAX, is_done: false });
         self.add(entries, self.readings.len() - 1);
         tail
     }

@@ -71,6 +71,33 @@ async fn asks_for_the_newest_page_at_once(engine: &RedisEngine, reader: UserId) 
     engine.apply(vec![Change::Follow { user: reader, target: Target::User(user(2)), on: true, at: NOW }]).await.expect("applied");
 }
 
+/// What pins are about is guessed from what somebody else read, and a wrong guess costs a round and nothing else.
+async fn asks_for_what_others_have_read(engine: &RedisEngine, second: UserId) {
+    let people = [1, 2, 3, 4, 5].map(user);
+    let follow = |other| Change::Follow { user: second, target: Target::User(other), on: true, at: NOW };
+    engine.apply(people.map(follow).to_vec()).await.expect("applied");
+    engine.home(second, None, 25).await.expect("a page");
+    engine.fill(second, (1..=100).map(facts).collect(), None).await.expect("filled");
+    let page = async || {
+        engine.heads.forget(second);
+        *engine.merged.lock() = None;
+        engine.merged_sources(false).await.expect("sources");
+        rounds(engine, engine.home(second, None, 25)).await
+    };
+    let (count, before) = page().await;
+    assert_eq!((count, before.entries.len()), (2, 25), "entries, and all that they are about");
+    // Person 1 makes pins on what is person 6's board from now on.
+    let board = |owner| Change::Board { board: BoardId::new(Shard(1), 1), facts: Some(BoardFacts { owner, listed: true }) };
+    engine.apply(vec![board(user(6))]).await.expect("applied");
+    let (count, after) = page().await;
+    assert_eq!(count, 4, "also the new owner, and pins in the place of those that don't show");
+    let of_first = |page: &HomePage| page.entries.iter().filter(|entry| entry.reason == Reason::Person(user(1))).count();
+    assert!(of_first(&before) > 0 && of_first(&after) == 0, "person 6 is not followed");
+    let (count, again) = page().await;
+    assert_eq!(count, 3, "guessed right again, but for pins in the place of those that don't show");
+    assert_eq!(again, after);
+}
+
 async fn check(servers: Servers) {
     let engine = RedisEngine::open(&servers.url(), Arc::new(ManualClock::at(NOW)), Limits::default()).expect("an engine");
     engine.clear().await.expect("cleared");
@@ -113,6 +140,7 @@ async fn check(servers: Servers) {
     let newest = engine.home(reader, None, 25).await.expect("a page").entries[0].pin;
     assert_eq!(newest, PinId::new(Shard(1), 603), "it reached the feed");
     asks_for_the_newest_page_at_once(&engine, reader).await;
+    asks_for_what_others_have_read(&engine, user(8)).await;
 }
 
 #[tokio::test]
