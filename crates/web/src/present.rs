@@ -45,7 +45,7 @@ pub fn alt_of(pin: &Pin, board: &str) -> String {
 }
 
 pub fn picture(pin: &Pin, board: &str) -> Picture {
-    Picture::of(&pin.picture, &alt_of(pin, board))
+    Picture::of(&pin.picture, alt_of(pin, board))
 }
 
 pub fn board_url(owner: &Stored<User>, board: &Stored<Board>) -> String {

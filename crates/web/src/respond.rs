@@ -106,10 +106,14 @@ impl<T> Told<T> for app::Result<T> {
     }
 }
 
+/// Room for a page of cards, so that it is not copied while it grows.
+const PAGE_BYTES: usize = 48 << 10;
+
 /// Renders a template.
 pub fn html(view: &impl Template) -> Response {
-    match view.render() {
-        Ok(text) => {
+    let mut text = String::with_capacity(PAGE_BYTES);
+    match view.render_into(&mut text) {
+        Ok(()) => {
             let mut response = Response::new(Body::from(text));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

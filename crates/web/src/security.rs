@@ -28,6 +28,7 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
 pub async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    headers.reserve(SECURITY_HEADERS.len());
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(value);
     }

@@ -36,7 +36,8 @@ use super::{
 };
 
 /// Rates that are tried one after the other, until one is not held twice.
-pub const RATES: [f64; 12] = [200.0, 400.0, 600.0, 800.0, 1_000.0, 1_500.0, 2_000.0, 2_250.0, 2_500.0, 2_750.0, 3_000.0, 3_500.0];
+pub const RATES: [f64; 13] =
+    [250.0, 500.0, 1_000.0, 1_500.0, 2_000.0, 2_500.0, 2_750.0, 3_000.0, 3_500.0, 4_000.0, 4_250.0, 4_500.0, 5_000.0];
 const RPS_GOAL: f64 = 2_700.0;
 const RATIO_GOAL: f64 = 0.5;
 const P99_MS_GOAL: f64 = 25.0;
@@ -44,8 +45,6 @@ const TASKS: usize = 64;
 /// Long enough for every home feed to be built: what builds one is a hundred pages' work.
 const WARM_UP_RATE: f64 = 250.0;
 const WARM_UP_SECONDS: f64 = 30.0;
-/// Samples are taken under this part of the rate that was held: taking them slows the servers.
-const SAMPLE_PART: f64 = 0.5;
 /// About what a row of the site is, and a value in memcached.
 const ROW_BYTES: usize = 400;
 /// Keys that the floor writes in memcached, besides those that it reads.
@@ -73,7 +72,7 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
     eprintln!("per request:\n{}", mix.shown());
     let sampled = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| Samples::take(&fleet));
-        runtime.block_on(load::run(&load_of(&ready.address, &ready.request, measured.rate * SAMPLE_PART, 4.0)));
+        runtime.block_on(load::run(&load_of(&ready.address, &ready.request, measured.rate, 4.0)));
         sampler.join()
     });
     let samples = sampled.map_err(|_| anyhow::anyhow!("taking samples panicked"))??;

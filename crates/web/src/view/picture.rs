@@ -33,7 +33,7 @@ const CARD_FLATNESS_MAX: u32 = 3;
 
 impl Picture {
     /// Makes it from what a pin carries.
-    pub fn of(picture: &model::object::Picture, alt: &str) -> Picture {
+    pub fn of(picture: &model::object::Picture, alt: impl Into<String>) -> Picture {
         Picture {
             hash: picture.hash.clone(),
             extension: if picture.alpha { "png" } else { "jpg" },
@@ -46,7 +46,7 @@ impl Picture {
             width: picture.width.max(1),
             height: picture.height.max(1),
             color: picture.color.clone(),
-            alt: alt.to_owned(),
+            alt: alt.into(),
             alpha: picture.alpha,
             animated: picture.animated,
         }

@@ -5,8 +5,6 @@
 //! settled   9 8                    so what is newer than the oldest read so far by more than that is in its place
 //! ```
 
-use std::collections::BTreeSet;
-
 use model::Timestamp;
 
 use super::RedisEngine;
@@ -42,15 +40,16 @@ struct Reading {
 pub(super) struct Merge {
     readings: Vec<Reading>,
     before: Option<Position>,
-    /// Positions that were read and not taken.
-    waiting: BTreeSet<Position>,
+    /// Positions that were read and not taken, the newest last. What was read last is sorted in when something is taken.
+    waiting: Vec<Position>,
+    is_sorted: bool,
     /// The last one taken; what was pushed above it meanwhile is for another page.
     taken: Option<Position>,
 }
 
 impl Merge {
     pub(super) fn new(before: Option<Position>) -> Merge {
-        Merge { readings: Vec::new(), before, waiting: BTreeSet::new(), taken: None }
+        Merge { readings: Vec::new(), before, waiting: Vec::new(), is_sorted: true, taken: None }
     }
 
     /// Down to here no list lacks anything.
@@ -77,13 +76,17 @@ impl Merge {
         let unread =
             self.readings.iter().filter(|reading| !reading.is_done).map(|reading| reading.oldest.saturating_add(DISORDER_MS)).max();
         let floor = self.floor();
-        let mut taken = Vec::new();
+        if !std::mem::replace(&mut self.is_sorted, true) {
+            self.waiting.sort_unstable();
+            self.waiting.dedup();
+        }
+        let mut taken = Vec::with_capacity(max.min(self.waiting.len()));
         while taken.len() < max {
             let Some(newest) = self.waiting.last().copied() else { break };
             if unread.is_some_and(|unread| newest.0.0 <= unread) {
                 break;
             }
-            self.waiting.pop_last();
+            self.waiting.pop();
             if floor.is_none_or(|floor| newest >= floor) {
                 taken.push(newest);
                 self.taken = Some(newest);
@@ -101,7 +104,9 @@ impl Merge {
         reading.is_done = entries.len() < reading.chunk;
         reading.next += entries.len();
         reading.chunk = (reading.chunk * CHUNK_GROWTH).min(CHUNK_MAX);
-        for value in entries {
+        // They came newest first, nearly: so they are nearly sorted as they lie.
+        self.waiting.reserve(entries.len());
+        for value in entries.iter().rev() {
             let Some(bytes) = value.bytes().filter(|bytes| bytes.len() == codec::ENTRY_BYTES) else {
                 // What stands last.
                 reading.is_done = true;
@@ -111,7 +116,8 @@ impl Merge {
             reading.newest = reading.newest.max(position.0.0);
             reading.oldest = reading.oldest.min(position.0.0);
             if self.taken.or(self.before).is_none_or(|end| position < end) {
-                self.waiting.insert(position);
+                self.waiting.push(position);
+                self.is_sorted = false;
             }
         }
     }
