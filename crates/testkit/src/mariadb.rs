@@ -32,7 +32,7 @@ use std::{
 
 use anyhow::ensure;
 
-pub use client::{Client, Login, OPERATIONS, REPLICATION, SITE};
+pub use client::{Client, Login, OPERATIONS, REPLICATION, SITE, storage_config};
 pub use options::Options;
 pub use shared::{SHARED_VARIABLE, Shared, shared, shared_options};
 pub use software::missing;

@@ -7,11 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use testkit::{
-    Site, mariadb,
-    mariadb::{OPERATIONS, SITE},
-    memcached, procfs, redis, site,
-};
+use testkit::{Site, mariadb, memcached, procfs, redis, site};
 
 const NODES: usize = 3;
 const DATABASE: &str = "corkboard";
@@ -67,16 +63,7 @@ impl Fleet {
 
     fn config(&self, map: &Path) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(memcached::Server::address).collect();
-        format!(
-            "[storage]\nurl = \"mysql:{}\"\nuser = \"{}\"\npassword = \"{}\"\nadmin_user = \"{}\"\nadmin_password = \"{}\"\n\
-             [feeds]\nurl = \"{}\"\n[cache]\nurl = \"memcached://{}\"\n",
-            map.display(),
-            SITE.user,
-            SITE.password,
-            OPERATIONS.user,
-            OPERATIONS.password,
-            self.redis.url(),
-            nodes.join(",")
-        )
+        let storage = mariadb::storage_config(Some(&format!("mysql:{}", map.display())));
+        format!("{storage}[feeds]\nurl = \"{}\"\n[cache]\nurl = \"memcached://{}\"\n", self.redis.url(), nodes.join(","))
     }
 }

@@ -29,6 +29,15 @@ pub const OPERATIONS: Login = Login { user: "root", password: "operations" };
 /// Replicas, at their primary.
 pub const REPLICATION: Login = Login { user: "repl", password: "repl" };
 
+/// Writes the part of a site's configuration that is about its storage, with what it takes to come to private servers.
+pub fn storage_config(url: Option<&str>) -> String {
+    let url = url.map(|url| format!("url = \"{url}\"\n")).unwrap_or_default();
+    format!(
+        "[storage]\n{url}user = \"{}\"\npassword = \"{}\"\nadmin_user = \"{}\"\nadmin_password = \"{}\"\n",
+        SITE.user, SITE.password, OPERATIONS.user, OPERATIONS.password
+    )
+}
+
 /// A server that is frozen or cut off lets a statement hang; the test then fails after this instead of with the runner.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT_SECONDS: u32 = 10;

@@ -8,11 +8,11 @@
 //! ```
 //! People stop at the first answer that is no success, so that a single refused request fails the test.
 
-use std::{fs, path::Path, process::Stdio, thread, time::Duration};
+use std::{fs, process::Stdio, thread, time::Duration};
 
 use testkit::{
     Random, Site,
-    mariadb::{self, OPERATIONS, SITE, Shared},
+    mariadb::{self, Shared},
     person, site, wait_for,
 };
 
@@ -35,7 +35,7 @@ fn a_site_moves_to_its_servers_while_people_write() -> anyhow::Result<()> {
     }
     let folder = tempfile::tempdir()?;
     let (config, map) = (folder.path().join("corkboard.toml"), folder.path().join("shards.json"));
-    write_config(&config, None)?;
+    fs::write(&config, mariadb::storage_config(None))?;
     let (config_text, map_text) = (config.to_string_lossy().into_owned(), map.to_string_lossy().into_owned());
     let mut site = Site::start_binary(&site::binary()?, &["--config", &config_text])?;
     let mut known = Known::default();
@@ -75,7 +75,7 @@ fn a_site_moves_to_its_servers_while_people_write() -> anyhow::Result<()> {
     println!("{} acts", known.note_all(workers)?);
     // Once as nobody has told it where the site is, once as it should be.
     for url in [None, Some(format!("mysql:{map_text}"))] {
-        write_config(&config, url.as_deref())?;
+        fs::write(&config, mariadb::storage_config(url.as_deref()))?;
         site.restart()?;
         crew.people.iter_mut().for_each(|person| person.set_base_url(site.base_url()));
         check(&site, &mut crew, &known)?;
@@ -99,13 +99,4 @@ fn pins(databases: &[Shared]) -> anyhow::Result<u64> {
         pins += database.client().value(&format!("SELECT COUNT(*) FROM {}.pins", database.database()))?.parse::<u64>()?;
     }
     Ok(pins)
-}
-
-fn write_config(path: &Path, url: Option<&str>) -> anyhow::Result<()> {
-    let url = url.map(|url| format!("url = \"{url}\"\n")).unwrap_or_default();
-    let text = format!(
-        "[storage]\n{url}user = \"{}\"\npassword = \"{}\"\nadmin_user = \"{}\"\nadmin_password = \"{}\"\n",
-        SITE.user, SITE.password, OPERATIONS.user, OPERATIONS.password
-    );
-    Ok(fs::write(path, text)?)
 }

@@ -7,11 +7,7 @@
 
 use std::time::Duration;
 
-use testkit::{
-    Person, Site,
-    mariadb::{self, OPERATIONS, SITE},
-    memcached, person, site, wait_for,
-};
+use testkit::{Person, Site, mariadb, memcached, person, site, wait_for};
 
 /// Copies are settled some seconds after the last commit of anybody else.
 const SILENT_WITHIN: Duration = Duration::from_secs(60);
@@ -28,16 +24,8 @@ fn what_others_write_after_a_silence_counts_at_once() -> anyhow::Result<()> {
     let mut node = memcached::Server::start(memcached::Options::default())?;
     let folder = tempfile::tempdir()?;
     let (config, map) = (folder.path().join("corkboard.toml"), folder.path().join("shards.json"));
-    let text = format!(
-        "[storage]\nurl = \"mysql:{}\"\nuser = \"{}\"\npassword = \"{}\"\nadmin_user = \"{}\"\nadmin_password = \"{}\"\n[cache]\nurl = \"memcached://{}\"\n",
-        map.display(),
-        SITE.user,
-        SITE.password,
-        OPERATIONS.user,
-        OPERATIONS.password,
-        node.address()
-    );
-    std::fs::write(&config, text)?;
+    let storage = mariadb::storage_config(Some(&format!("mysql:{}", map.display())));
+    std::fs::write(&config, format!("{storage}[cache]\nurl = \"memcached://{}\"\n", node.address()))?;
     let mut site = Site::prepare(&site::binary()?, &[])?.with_config(&config);
     let server = format!("--server=a={}/{}", database.address(), database.database());
     person::run_with_input(&mut site.command(&["storage", "init", &server]), "")?;
