@@ -62,19 +62,15 @@ pub struct CardFacts {
 }
 
 /// Makes the cards of a page of pins.
-pub fn cards(viewer: Option<UserId>, page: Page<PinView>, facts: CardFacts, next_url: impl FnOnce(&str) -> String) -> Cards {
+pub fn cards(page: Page<PinView>, facts: CardFacts, next_url: impl FnOnce(&str) -> String) -> Cards {
     let mut liked = facts.liked.into_iter();
     let mut saved = facts.saved.into_iter();
     let on_board_page = facts.on_board_page;
-    let pins = page
-        .items
-        .iter()
-        .map(|view| pin_card(viewer, view, liked.next().unwrap_or(false), saved.next().flatten(), on_board_page))
-        .collect();
+    let pins = page.items.iter().map(|view| pin_card(view, liked.next().unwrap_or(false), saved.next().flatten(), on_board_page)).collect();
     Cards { pins, next_url: page.bookmark.as_deref().map(next_url) }
 }
 
-fn pin_card(viewer: Option<UserId>, view: &PinView, liked: bool, saved: Option<app::save::AlreadySaved>, on_board_page: bool) -> PinCard {
+fn pin_card(view: &PinView, liked: bool, saved: Option<app::save::AlreadySaved>, on_board_page: bool) -> PinCard {
     let pin = &view.pin.data;
     // The pin itself is no news: only other places where the viewer has the picture.
     let saved_on = saved.filter(|saved| saved.pin != view.id()).map(|saved| saved.board_name);
@@ -90,7 +86,6 @@ fn pin_card(viewer: Option<UserId>, view: &PinView, liked: bool, saved: Option<a
         liked,
         saved_on,
         why: view.reason.as_ref().and_then(|reason| why_on_card(reason, view)),
-        is_own: viewer == Some(pin.owner),
     }
 }
 

@@ -84,7 +84,7 @@ pub async fn pin_cards(
     let ids: Vec<_> = found.items.iter().map(|view| view.pin.id).collect();
     let liked = web.app.likes(&context.viewer, &ids).await?;
     let saved = web.app.already_saved(&context.viewer, &found.items.iter().collect::<Vec<_>>()).await?;
-    Ok(present::cards(context.viewer.id(), found, CardFacts { liked, saved, on_board_page }, next_url))
+    Ok(present::cards(found, CardFacts { liked, saved, on_board_page }, next_url))
 }
 
 async fn suggestions(web: &Web, context: &Context) -> app::Result<Suggestions> {

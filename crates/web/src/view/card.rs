@@ -30,7 +30,6 @@ pub struct PinCard {
     pub saved_on: Option<String>,
     /// "Because you follow Ada".
     pub why: Option<String>,
-    pub is_own: bool,
 }
 
 impl HtmlSafe for PinCard {}

@@ -127,7 +127,6 @@ pub fn pin_card(at: usize) -> PinCard {
         liked: at % 5 == 1,
         saved_on: (at % 7 == 2).then(|| "Still life".into()),
         why: (at % 6 == 3).then(|| "From a topic you follow".into()),
-        is_own: at.is_multiple_of(8),
     }
 }
 

@@ -117,28 +117,36 @@ pub(super) struct Guesses(Mutex<HashMap<PinId, Arc<Guess>>>);
 /// Pins that are remembered, some hundred bytes each.
 const GUESSES_MAX: usize = 50_000;
 
-/// A viewer, and which of the sets that keep something away from the viewer hold anything: most people's are empty, and nobody asks for
-/// twenty ids in those.
+/// A viewer, and which of the viewer's sets hold anything: most people's are empty, and nobody asks for twenty ids in those.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Viewing {
     pub(super) viewer: UserId,
-    has_left_out: bool,
-    hiding: Vec<Kind>,
+    /// In the order of [`Viewing::SETS`].
+    holds: [bool; Viewing::SETS.len()],
 }
 
 impl Viewing {
+    const SETS: [Kind; 6] = [Kind::LeftOut, Kind::Blocks, Kind::BlockedBy, Kind::Mutes, Kind::Boards, Kind::Topics];
     const HIDING: [Kind; 3] = [Kind::Blocks, Kind::BlockedBy, Kind::Mutes];
 
     pub(super) fn ask(batch: &mut Batch, viewer: UserId) {
-        for kind in std::iter::once(Kind::LeftOut).chain(Viewing::HIDING) {
-            batch.plain("SCARD", &key(kind, viewer), |cmd| cmd);
+        for kind in Viewing::SETS {
+            let count = if matches!(kind, Kind::Boards | Kind::Topics) { "ZCARD" } else { "SCARD" };
+            batch.plain(count, &key(kind, viewer), |cmd| cmd);
         }
     }
 
     pub(super) fn of<'a>(viewer: UserId, answers: &mut impl Iterator<Item = &'a Value>) -> Viewing {
-        let mut holds = || answers.next().is_none_or(|count| count.int() > 0);
-        let has_left_out = holds();
-        Viewing { viewer, has_left_out, hiding: Viewing::HIDING.into_iter().filter(|_| holds()).collect() }
+        Viewing { viewer, holds: Viewing::SETS.map(|_| answers.next().is_none_or(|count| count.int() > 0)) }
+    }
+
+    fn holds(&self, kind: Kind) -> bool {
+        Viewing::SETS.iter().zip(self.holds).any(|(set, holds)| *set == kind && holds)
+    }
+
+    /// The sets that keep people away from the viewer.
+    fn hiding(&self) -> impl Iterator<Item = Kind> {
+        Viewing::HIDING.into_iter().filter(|kind| self.holds(*kind))
     }
 }
 
@@ -239,21 +247,26 @@ impl Asked {
         client.ask_values(batch, &pins);
         client.ask_values(batch, &boards);
         self.guests.iter().for_each(|guest| batch.plain("EXISTS", &key(Kind::Gone, *guest), |cmd| cmd));
-        let Some(Viewing { viewer, has_left_out, hiding }) = viewer else { return };
+        let Some(viewing) = viewer else { return };
+        let viewer = viewing.viewer;
         let mut scores = |kind: Kind, ids: &mut dyn ExactSizeIterator<Item = Id>| {
             if ids.len() > 0 {
-                batch.plain("ZMSCORE", &key(kind, *viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
+                batch.plain("ZMSCORE", &key(kind, viewer), |cmd| ids.fold(cmd, |cmd, id| cmd.arg(&member(id)[..])));
             }
         };
         scores(Kind::Users, &mut self.people.iter().map(|person| person.id()));
-        scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
-        scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
-        if *has_left_out && !self.boards.is_empty() {
-            members(batch, key(Kind::LeftOut, *viewer), self.boards.iter().map(|board| board.id()));
+        if viewing.holds(Kind::Boards) {
+            scores(Kind::Boards, &mut self.boards.iter().map(|board| board.id()));
+        }
+        if viewing.holds(Kind::Topics) {
+            scores(Kind::Topics, &mut self.topics.iter().map(|topic| topic.id()));
+        }
+        if viewing.holds(Kind::LeftOut) && !self.boards.is_empty() {
+            members(batch, key(Kind::LeftOut, viewer), self.boards.iter().map(|board| board.id()));
         }
         if !self.people.is_empty() {
-            for kind in hiding {
-                members(batch, key(*kind, *viewer), self.people.iter().map(|person| person.id()));
+            for kind in viewing.hiding() {
+                members(batch, key(kind, viewer), self.people.iter().map(|person| person.id()));
             }
         }
     }
@@ -275,10 +288,10 @@ impl Hydrated {
             let nothing = &Value::Nil;
             let mut next = |is_asked: bool| if is_asked { answers.next().unwrap_or(nothing) } else { nothing };
             self.edges.users.extend(marked(&asked.people, next(!asked.people.is_empty())));
-            self.edges.boards.extend(marked(&asked.boards, next(!asked.boards.is_empty())));
-            self.edges.topics.extend(marked(&asked.topics, next(!asked.topics.is_empty())));
-            self.edges.left_out.extend(marked(&asked.boards, next(viewer.has_left_out && !asked.boards.is_empty())));
-            for _ in &viewer.hiding {
+            self.edges.boards.extend(marked(&asked.boards, next(viewer.holds(Kind::Boards) && !asked.boards.is_empty())));
+            self.edges.topics.extend(marked(&asked.topics, next(viewer.holds(Kind::Topics) && !asked.topics.is_empty())));
+            self.edges.left_out.extend(marked(&asked.boards, next(viewer.holds(Kind::LeftOut) && !asked.boards.is_empty())));
+            for _ in viewer.hiding() {
                 self.edges.hidden.extend(marked(&asked.people, next(!asked.people.is_empty())));
             }
         }
