@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Reading order: `keys.rs` and `codec.rs` (what lies there), `script.rs` (atomic steps), `command.rs`, `resp.rs` (what goes there and
-//! comes back), `address.rs`, `node.rs`, `client.rs` (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `hydrate.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
+//! comes back), `address.rs`, `node.rs`, `client.rs` (the way there), `graph.rs`, `publish.rs`, `lists.rs`, `home.rs`, `hydrate.rs`, `hints.rs`, `trust.rs`, `stats.rs`, `survey.rs`.
 //!
 //! Invariants
 //! - The two ends of an edge lie in different buckets and are set one after the other: first the end that only adds, so that a
@@ -25,6 +25,7 @@ mod client;
 mod codec;
 mod command;
 mod graph;
+mod hints;
 mod home;
 mod hydrate;
 mod keys;
@@ -83,8 +84,8 @@ pub struct RedisEngine {
     /// Set between `clear` and `complete`.
     rebuild: Mutex<Option<Rebuild>>,
     seen: Mutex<Seen>,
-    heads: hydrate::Heads,
-    guesses: hydrate::Guesses,
+    heads: hints::Heads,
+    guesses: hints::Guesses,
 }
 
 impl std::fmt::Debug for RedisEngine {
@@ -104,8 +105,8 @@ impl RedisEngine {
             merged: Mutex::default(),
             rebuild: Mutex::default(),
             seen: Mutex::default(),
-            heads: hydrate::Heads::default(),
-            guesses: hydrate::Guesses::default(),
+            heads: hints::Heads::default(),
+            guesses: hints::Guesses::default(),
         })
     }
 

@@ -13,7 +13,8 @@ use super::RedisEngine;
 use super::codec::{self, Known, Tail};
 use super::command::Batch;
 use super::graph::{feed_keys, member};
-use super::hydrate::{Asked, Candidate, Head, Hydrated, Viewing};
+use super::hints::Head;
+use super::hydrate::{Asked, Candidate, Hydrated, Viewing};
 use super::keys::{self, Key, Kind, key};
 use super::lists::{CHUNK_MAX, Merge};
 use super::resp::Value;
@@ -33,21 +34,22 @@ impl RedisEngine {
         let sources: Vec<Target> = self.merged_sources(false).await?.keys().copied().collect();
         let [home, missed, _] = feed_keys(user);
         let mut merge = Merge::new(before);
-        let head = if before.is_none() { self.heads.of(user) } else { None };
+        let hinted = if before.is_none() { self.heads.of(user) } else { None };
+        let hinted = hinted.map(|(head, pushed)| (self.guesses.with(&head.asked, pushed), head));
         let usual = limit + limit / 4 + 8;
-        let chunk = head.as_ref().map_or(usual, |head| usual.max(head.depth + head.depth / 8).min(CHUNK_MAX));
+        let chunk = hinted.as_ref().map_or(usual, |(_, head)| usual.max(head.depth + head.depth / 8).min(CHUNK_MAX));
         let mut batch = Batch::new();
         merge.begin(&mut batch, &home, chunk);
         batch.plain("PTTL", &home, |cmd| cmd);
         Viewing::ask(&mut batch, user);
         let asked = ask_follows(&mut batch, user, &sources);
         let own_count = batch.len();
-        if let Some(head) = head.as_deref() {
-            head.asked.ask(&self.client, &mut batch, Some(&head.viewing));
-            self.prolong_facts(&mut batch, &head.asked.pins);
+        if let Some((asked, head)) = &hinted {
+            asked.ask(&self.client, &mut batch, Some(&head.viewing));
+            self.prolong_facts(&mut batch, &asked.pins);
         }
         let answers = self.client.read(batch).await?;
-        let (own, of_head) = answers.split_at(own_count);
+        let (own, of_hinted) = answers.split_at(own_count);
         let mut answers = own.iter();
         let tail = merge.begun(&mut answers, home.clone(), chunk);
         let left_ms = answers.next().map_or(0, Value::int);
@@ -57,8 +59,8 @@ impl RedisEngine {
         }
         let mut hydrated = Hydrated::default();
         // Whose sets hold something that did not asks for everything again.
-        if let Some(head) = head.as_deref().filter(|head| head.viewing == viewing) {
-            hydrated.take(&self.client, &head.asked, Some(&viewing), of_head);
+        if let Some((asked, _)) = hinted.filter(|(_, head)| head.viewing == viewing) {
+            hydrated.take(&self.client, &asked, Some(&viewing), of_hinted);
         }
         self.prolong_feed(&home, left_ms).await;
         let followed: Vec<Target> =
@@ -77,7 +79,7 @@ impl RedisEngine {
         let mut seen = Asked::default();
         let page = self.shown_of(&viewing, &mut merge, &mut hydrated, &mut seen, (before, limit)).await?;
         if before.is_none() && page.present {
-            self.heads.keep(Head { viewing, asked: seen, depth: merge.depth() });
+            self.heads.keep(Head { viewing, asked: seen.settled(), depth: merge.depth() });
         }
         Ok(page)
     }

@@ -2,17 +2,11 @@
 //!
 //! ```text
 //! positions ─▶ pins' facts ─▶ boards' facts, the viewer's edges ─▶ guests and hosts      each asks only for what is not known yet
-//! guesses   ─▶ the two behind along with the first, for pins that somebody has read before
-//! head      ─▶ all of that, as the newest page was the last time, behind the feed itself
 //! ```
-//! Guesses and heads only say what to ask for: nothing that was answered once is believed again.
-
-use std::collections::BTreeSet;
-use std::sync::Arc;
+//! What is hinted at (`hints.rs`) is asked for in an earlier round.
 
 use foldhash::{HashMap, HashSet};
 use model::{BoardId, Id, PinId, TopicId, UserId};
-use parking_lot::Mutex;
 
 use super::RedisEngine;
 use super::client::Client;
@@ -27,15 +21,15 @@ use crate::facts::{BoardFacts, PinFacts, Position, Reason};
 /// One page in so many prolongs the life of the facts that it shows.
 const PROLONGED_ONE_IN: u64 = 8;
 
-/// What one round asks for.
+/// What one round asks for: once each when it is settled.
 #[derive(Clone, Default)]
 pub(super) struct Asked {
-    pub(super) pins: BTreeSet<PinId>,
-    boards: BTreeSet<BoardId>,
-    people: BTreeSet<UserId>,
-    topics: BTreeSet<TopicId>,
+    pub(super) pins: Vec<PinId>,
+    pub(super) boards: Vec<BoardId>,
+    pub(super) people: Vec<UserId>,
+    pub(super) topics: Vec<TopicId>,
     /// People on other people's boards: the pins of somebody who is gone went with their boards, but for these.
-    guests: BTreeSet<UserId>,
+    pub(super) guests: Vec<UserId>,
 }
 
 /// What is known of candidates, and of the viewer's edges to what they are about.
@@ -46,7 +40,7 @@ pub(super) struct Hydrated {
     topics: HashSet<TopicId>,
     guests: HashSet<UserId>,
     pins: HashMap<PinId, Known>,
-    boards: HashMap<BoardId, BoardFacts>,
+    pub(super) boards: HashMap<BoardId, BoardFacts>,
     /// People whose pins show nowhere.
     gone: HashSet<UserId>,
     pub(super) edges: Edges,
@@ -61,61 +55,6 @@ pub(super) struct Edges {
     boards: HashSet<BoardId>,
     topics: HashSet<TopicId>,
 }
-
-/// What somebody's newest page was about the last time.
-pub(super) struct Head {
-    pub(super) viewing: Viewing,
-    pub(super) asked: Asked,
-    /// How many entries of the feed had to be read for it.
-    pub(super) depth: usize,
-}
-
-/// The newest pages by viewer. Bounded; whoever is forgotten asks in more rounds.
-#[derive(Default)]
-pub(super) struct Heads(Mutex<HashMap<UserId, Arc<Head>>>);
-
-/// Newest pages that are remembered, a kibibyte each, and pins of one: the ranking reads hundreds, and seldom.
-const HEADS_MAX: usize = 10_000;
-const HEAD_PINS_MAX: usize = 64;
-
-impl Heads {
-    pub(super) fn of(&self, viewer: UserId) -> Option<Arc<Head>> {
-        self.0.lock().get(&viewer).cloned()
-    }
-
-    #[cfg(test)]
-    pub(super) fn forget(&self, viewer: UserId) {
-        self.0.lock().remove(&viewer);
-    }
-
-    pub(super) fn keep(&self, head: Head) {
-        if head.asked.pins.len() > HEAD_PINS_MAX {
-            return;
-        }
-        let viewer = head.viewing.viewer;
-        let mut heads = self.0.lock();
-        if heads.len() >= HEADS_MAX && !heads.contains_key(&viewer) {
-            heads.clear();
-        }
-        heads.insert(viewer, Arc::new(head));
-    }
-}
-
-/// What a pin was about when somebody read it last.
-struct Guess {
-    owner: UserId,
-    board: BoardId,
-    /// Who owned the board, if it was somebody else.
-    host: Option<UserId>,
-    topics: Vec<TopicId>,
-}
-
-/// What pins are about, as far as somebody has read them: a new pin comes to many. Bounded; what is forgotten is asked for in more rounds.
-#[derive(Default)]
-pub(super) struct Guesses(Mutex<HashMap<PinId, Arc<Guess>>>);
-
-/// Pins that are remembered, some hundred bytes each.
-const GUESSES_MAX: usize = 50_000;
 
 /// A viewer, and which of the viewer's sets hold anything: most people's are empty, and nobody asks for twenty ids in those.
 #[derive(Clone, PartialEq, Eq)]
@@ -174,7 +113,7 @@ impl Hydrated {
 
 impl RedisEngine {
     /// Prolongs the life of facts along with what is read, in one page of some.
-    pub(super) fn prolong_facts(&self, batch: &mut Batch, pins: &BTreeSet<PinId>) {
+    pub(super) fn prolong_facts(&self, batch: &mut Batch, pins: &[PinId]) {
         if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
             pins.iter().for_each(|pin| batch.plain("PEXPIRE", &key(Kind::Pin, *pin), |cmd| cmd.arg(self.facts_ms())));
         }
@@ -204,42 +143,21 @@ impl RedisEngine {
     }
 }
 
-impl Guesses {
-    /// Asks for pins, and for what they may be about as far as it is not known.
-    fn about(&self, pins: BTreeSet<PinId>, known: &Hydrated) -> Asked {
-        let mut asked = Asked::default();
-        if !pins.is_empty() {
-            let guesses = self.0.lock();
-            for guess in pins.iter().filter_map(|pin| guesses.get(pin)) {
-                known.want(guess.owner, guess.board, &guess.topics, &mut asked);
-                if let Some(host) = guess.host {
-                    known.want_of_guest(guess.owner, host, &mut asked);
-                }
-            }
-        }
-        asked.pins = pins;
-        asked
-    }
-
-    /// Notes what pins turned out to be about.
-    fn keep(&self, found: &Hydrated, positions: &[Position]) {
-        let mut guesses = self.0.lock();
-        for facts in found.facts(positions) {
-            let host = found.boards.get(&facts.board).map(|board| board.owner).filter(|host| *host != facts.owner);
-            let is_known = |guess: &Arc<Guess>| guess.board == facts.board && guess.host == host;
-            if guesses.get(&facts.pin).is_some_and(is_known) {
-                continue;
-            }
-            if guesses.len() >= GUESSES_MAX {
-                guesses.clear();
-            }
-            let guess = Guess { owner: facts.owner, board: facts.board, host, topics: facts.topics.clone() };
-            guesses.insert(facts.pin, Arc::new(guess));
-        }
-    }
-}
-
 impl Asked {
+    /// Leaves out what is there twice.
+    pub(super) fn settled(mut self) -> Asked {
+        fn settle<T: Ord>(ids: &mut Vec<T>) {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        settle(&mut self.pins);
+        settle(&mut self.boards);
+        settle(&mut self.people);
+        settle(&mut self.topics);
+        settle(&mut self.guests);
+        self
+    }
+
     /// Asks for facts, and for the viewer's edges to all of it.
     pub(super) fn ask(&self, client: &Client, batch: &mut Batch, viewer: Option<&Viewing>) {
         let pins: Vec<Key> = self.pins.iter().map(|pin| key(Kind::Pin, *pin)).collect();
@@ -300,7 +218,7 @@ impl Hydrated {
         self.guests.extend(&asked.guests);
     }
 
-    fn facts<'a>(&'a self, positions: &'a [Position]) -> impl Iterator<Item = &'a PinFacts> {
+    pub(super) fn facts<'a>(&'a self, positions: &'a [Position]) -> impl Iterator<Item = &'a PinFacts> {
         positions.iter().filter_map(|(_, pin)| if let Some(Known::Shown(facts)) = self.pins.get(pin) { Some(facts) } else { None })
     }
 
@@ -310,27 +228,27 @@ impl Hydrated {
         for facts in self.facts(positions) {
             self.want(facts.owner, facts.board, &facts.topics, &mut about);
         }
-        about
+        about.settled()
     }
 
     /// Adds what is not known of a pin's maker, board and topics.
-    fn want(&self, owner: UserId, board: BoardId, topics: &[TopicId], asked: &mut Asked) {
+    pub(super) fn want(&self, owner: UserId, board: BoardId, topics: &[TopicId], asked: &mut Asked) {
         if !self.boards.contains_key(&board) {
-            asked.boards.insert(board);
+            asked.boards.push(board);
         }
         if !self.people.contains(&owner) {
-            asked.people.insert(owner);
+            asked.people.push(owner);
         }
         asked.topics.extend(topics.iter().filter(|topic| !self.topics.contains(topic)));
     }
 
     /// Adds what is not known of somebody on another's board.
-    fn want_of_guest(&self, guest: UserId, host: UserId, asked: &mut Asked) {
+    pub(super) fn want_of_guest(&self, guest: UserId, host: UserId, asked: &mut Asked) {
         if !self.guests.contains(&guest) {
-            asked.guests.insert(guest);
+            asked.guests.push(guest);
         }
         if !self.people.contains(&host) {
-            asked.people.insert(host);
+            asked.people.push(host);
         }
     }
 
@@ -341,19 +259,19 @@ impl Hydrated {
             let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) else { continue };
             self.want_of_guest(facts.owner, board.owner, &mut others);
         }
-        others
+        others.settled()
     }
 
     /// Notes what pins are about: what the next one who reads them may ask for at once.
     pub(super) fn note(&self, positions: &[Position], seen: &mut Asked) {
         seen.pins.extend(positions.iter().map(|(_, pin)| *pin));
         for facts in self.facts(positions) {
-            seen.boards.insert(facts.board);
-            seen.people.insert(facts.owner);
+            seen.boards.push(facts.board);
+            seen.people.push(facts.owner);
             seen.topics.extend(&facts.topics);
             if let Some(board) = self.boards.get(&facts.board).filter(|board| board.owner != facts.owner) {
-                seen.people.insert(board.owner);
-                seen.guests.insert(facts.owner);
+                seen.people.push(board.owner);
+                seen.guests.push(facts.owner);
             }
         }
     }
@@ -377,7 +295,7 @@ impl Edges {
 }
 
 /// Returns those of the ids that an answer in their order has a score or a 1 for.
-fn marked<'a, T: Copy>(ids: &'a BTreeSet<T>, answer: &'a Value) -> impl Iterator<Item = T> + 'a {
+fn marked<'a, T: Copy>(ids: &'a [T], answer: &'a Value) -> impl Iterator<Item = T> + 'a {
     let is_marked = |value: &Value| !matches!(value, Value::Nil | Value::Int(0));
     ids.iter().zip(answer.list()).filter(move |(_, value)| is_marked(value)).map(|(id, _)| *id)
 }

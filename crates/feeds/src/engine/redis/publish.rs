@@ -57,6 +57,7 @@ impl RedisEngine {
         let mut lists: BTreeMap<Place, Vec<Key>> = BTreeMap::new();
         let mut fans = Vec::new();
         for (facts, owner) in pins.iter().zip(owners) {
+            self.guesses.learn(facts, owner);
             let position = facts.position();
             let mut add = |key: Key, max: usize| lists.entry(Place { position, max }).or_default().push(key);
             let max = self.limits.public_entries_max;
@@ -139,8 +140,10 @@ impl RedisEngine {
     async fn push(&self, position: Position, followers: Vec<UserId>) -> Result<()> {
         metrics::counter!(names::PUSHES_TOTAL).increment(followers.len() as u64);
         let max = self.limits.home_entries_max;
-        let feeds = followers.into_iter().map(|follower| key(Kind::Home, follower)).collect();
-        self.put(BTreeMap::from([(Place { position, max }, feeds)]), b"LPUSHX").await
+        let feeds = followers.iter().map(|follower| key(Kind::Home, *follower)).collect();
+        self.put(BTreeMap::from([(Place { position, max }, feeds)]), b"LPUSHX").await?;
+        self.heads.note_pushed(position.1, &followers);
+        Ok(())
     }
 
     /// Goes on with a fan-out: reads what the pin is by now, then the next followers, then pushes. A source that became merged
