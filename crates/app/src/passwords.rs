@@ -52,7 +52,7 @@ pub(crate) fn new_secret() -> String {
 
 /// Hashes a random secret for storage. It has 256 bits of its own, so a plain hash is enough.
 pub(crate) fn hash_secret(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    model::text::hex(&Sha256::digest(secret.as_bytes()))
 }
 
 /// Compares a secret with its stored hash in constant time.

@@ -1,5 +1,6 @@
 //! The front: look-ups, refills with one flight per key, invalidation. Callers see only this.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -113,7 +114,12 @@ impl Cache {
     {
         // The inner `None` is "there is no such object", the outer one a miss.
         let look = |id: &Id| self.inner.objects.get(*id, &self.inner.others, || self.inner.clock.now());
-        let found: Vec<Option<Option<Arc<Stored<T>>>>> = ids.iter().map(look).collect();
+        let found: Vec<Option<Option<Arc<Stored<T>>>>> = {
+            // One look at the clock for all.
+            let now = OnceCell::new();
+            let now = || *now.get_or_init(|| self.inner.clock.now());
+            ids.iter().map(|id| self.inner.objects.get(*id, &self.inner.others, now)).collect()
+        };
         let missing = found.iter().filter(|found| found.is_none()).count();
         self.count(ids.len() - missing, missing);
         let found = match missing {

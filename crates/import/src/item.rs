@@ -190,8 +190,7 @@ pub(crate) fn key(kind: &str, parts: &[&[u8]]) -> String {
         hash.update(part);
     }
     let digest = hash.finalize();
-    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{kind}:{hex}")
+    format!("{kind}:{}", model::text::hex(&digest[..16]))
 }
 
 /// Collects the boards and sections that items name, each once, in the order in which they are first named.

@@ -1,4 +1,4 @@
-//! Words that mean something inside what people write: #tags, @mentions, and the slugs of board names.
+//! Words that mean something inside what people write: #tags, @mentions, and the slugs of board names; and bytes in hexadecimal.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,12 @@ pub enum Span<'a> {
     Mention(&'a str),
     /// An http or https address.
     Link(&'a str),
+}
+
+/// Writes bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).expect("four bits are a digit");
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Cuts `text` into plain stretches, #tags, @mentions and links; put together again they are the text.
@@ -133,6 +139,12 @@ pub const RESERVED_SLUGS: &[&str] = &["followers", "following", "pins", "likes",
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn bytes_are_written_with_two_digits_each() {
+        assert_eq!(hex(&[0, 0x0a, 0x7f, 0xff]), "000a7fff");
+        assert_eq!(hex(&[]), "");
+    }
 
     #[test]
     fn finds_tags_mentions_and_links() {

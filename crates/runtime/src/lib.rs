@@ -29,6 +29,6 @@ pub use metric::{Metric, MetricKind};
 pub use metrics::METRICS;
 pub use pace::paced;
 pub use pipelined::Pipelined;
-pub use random::{new_event_id, random_bytes, random_u64};
+pub use random::{new_event_id, once_in, random_bytes, random_u64};
 pub use retry::Backoff;
 pub use supervisor::{Shutdown, Supervisor};

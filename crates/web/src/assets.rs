@@ -85,8 +85,8 @@ fn build() -> Assets {
             }
             body = text.into_bytes();
         }
-        let digest = Sha256::digest(&body);
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(HASH_CHARS).collect();
+        let mut hash = model::text::hex(&Sha256::digest(&body));
+        hash.truncate(HASH_CHARS);
         let file = format!("{stem}.{hash}.{extension}");
         let at = assets.list.len();
         assets.list.push(Asset {

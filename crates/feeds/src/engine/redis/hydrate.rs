@@ -114,7 +114,7 @@ impl Hydrated {
 impl RedisEngine {
     /// Prolongs the life of facts along with what is read, in one page of some.
     pub(super) fn prolong_facts(&self, batch: &mut Batch, pins: &[PinId]) {
-        if runtime::random_u64().is_multiple_of(PROLONGED_ONE_IN) {
+        if runtime::once_in(PROLONGED_ONE_IN) {
             pins.iter().for_each(|pin| batch.plain("PEXPIRE", &key(Kind::Pin, *pin), |cmd| cmd.arg(self.facts_ms())));
         }
     }

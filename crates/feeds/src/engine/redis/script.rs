@@ -20,7 +20,7 @@ pub(super) struct Named {
 }
 
 fn hash(code: &[&str]) -> String {
-    Sha1::digest(code.concat()).iter().map(|byte| format!("{byte:02x}")).collect()
+    model::text::hex(&Sha1::digest(code.concat()))
 }
 
 const FENCE: &str = "

@@ -131,7 +131,7 @@ pub(crate) async fn read_file(store: &dyn BackupStore, file: &FileEntry) -> Resu
 }
 
 pub(crate) fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    model::text::hex(&Sha256::digest(bytes))
 }
 
 /// Compresses beside the tasks of others: it takes a moment.
