@@ -43,29 +43,49 @@ enum Head<'a> {
 /// Reads the line at `at`, and tells where the next begins. `Ok(None)`: it is not whole yet.
 fn head(bytes: &[u8], at: usize) -> Result<Option<(Head<'_>, usize)>, String> {
     let rest = &bytes[at..];
+    let Some(kind @ (b'$' | b'*' | b':')) = rest.first() else { return line(rest, at) };
+    // A page is hundreds of these: they are read digit by digit, once.
+    let is_negative = rest.get(1) == Some(&b'-');
+    let digits = 1 + usize::from(is_negative);
+    let (mut number, mut end) = (0_i64, digits);
+    while let Some(digit @ b'0'..=b'9') = rest.get(end) {
+        let Some(next) = number.checked_mul(10).and_then(|number| number.checked_add(i64::from(digit - b'0'))) else {
+            return Err(broken(rest));
+        };
+        (number, end) = (next, end + 1);
+    }
+    match (rest.get(end), rest.get(end + 1)) {
+        (None, _) | (Some(b'\r'), None) => return Ok(None),
+        (Some(b'\r'), Some(b'\n')) if end > digits => {}
+        _ => return Err(broken(rest)),
+    }
+    let size = |max: usize| usize::try_from(number).ok().filter(|size| *size <= max).ok_or_else(|| broken(rest));
+    let head = match (kind, is_negative) {
+        (b':', _) => Head::Int(if is_negative { -number } else { number }),
+        (_, true) if number == 1 => Head::Nil,
+        (_, true) => return Err(broken(rest)),
+        (b'$', _) => Head::Bytes(size(TEXT_BYTES_MAX)?),
+        _ => Head::Values(size(VALUES_MAX)?),
+    };
+    Ok(Some((head, at + end + 2)))
+}
+
+/// Reads a line of text.
+fn line(rest: &[u8], at: usize) -> Result<Option<(Head<'_>, usize)>, String> {
     let Some(end) = rest.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
         return if rest.len() < LINE_BYTES_MAX { Ok(None) } else { Err("a line without an end".to_owned()) };
     };
-    let broken = || format!("'{}' is no answer of Redis", String::from_utf8_lossy(&rest[..end]).trim_end());
-    let (kind, line) = rest[..end].strip_suffix(b"\r").and_then(<[u8]>::split_first).ok_or_else(broken)?;
-    let head = match kind {
-        b'+' => Head::Text(line),
-        b'-' => Head::Error(line),
-        b':' => Head::Int(number(line).ok_or_else(broken)?),
-        b'$' | b'*' if line == b"-1" => Head::Nil,
-        b'$' => Head::Bytes(size(line, TEXT_BYTES_MAX).ok_or_else(broken)?),
-        b'*' => Head::Values(size(line, VALUES_MAX).ok_or_else(broken)?),
-        _ => return Err(broken()),
+    let head = match rest[..end].strip_suffix(b"\r").and_then(<[u8]>::split_first) {
+        Some((b'+', line)) => Head::Text(line),
+        Some((b'-', line)) => Head::Error(line),
+        _ => return Err(broken(rest)),
     };
     Ok(Some((head, at + end + 1)))
 }
 
-fn number(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn size(text: &[u8], max: usize) -> Option<usize> {
-    number(text).and_then(|number| usize::try_from(number).ok()).filter(|size| *size <= max)
+fn broken(rest: &[u8]) -> String {
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    format!("'{}' is no answer of Redis", String::from_utf8_lossy(&line[..line.len().min(100)]).trim_end())
 }
 
 /// Finds the end of the first answer.
@@ -191,7 +211,20 @@ mod tests {
     #[test]
     fn what_is_not_understood_ends_everything() {
         let endless = vec![b'+'; LINE_BYTES_MAX];
-        for bytes in [&b"?\r\n"[..], b"\r\n", b"+OK\n", b":x\r\n", b"$-2\r\n", b"$999999999999\r\n", b"*x\r\n", &endless] {
+        for bytes in [
+            &b"?\r\n"[..],
+            b"\r\n",
+            b"+OK\n",
+            b":x\r\n",
+            b":\r\n",
+            b":-\r\n",
+            b":1\rx",
+            b":9223372036854775808\r\n",
+            b"$-2\r\n",
+            b"$999999999999\r\n",
+            b"*x\r\n",
+            &endless,
+        ] {
             assert!(matches!(framed(bytes), Framed::Broken(_)), "{}", String::from_utf8_lossy(bytes));
         }
         let deep = b"*1\r\n".repeat(DEPTH_MAX + 1);
