@@ -72,10 +72,14 @@ pub struct Pipelined {
 }
 
 impl Pipelined {
-    /// Connects, or says why not.
+    /// Connects to `HOST:PORT`, or says why not.
     pub async fn open(address: &str, limit: Duration, framing: Framing) -> Result<Pipelined, String> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+        let (host, port) = address.rsplit_once(':').ok_or("the address has no port")?;
+        let port: u16 = port.parse().map_err(|_| format!("'{port}' is no port"))?;
+        // An address of version 6 comes with brackets or, out of a cluster's map, without.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err(format!("no connection within {} ms", limit.as_millis())),
@@ -245,6 +249,21 @@ mod tests {
             server.write_all(b"late\nb\n").await.unwrap();
         });
         assert_eq!(second.unwrap(), b"b\n");
+    }
+
+    #[tokio::test]
+    async fn addresses_of_both_versions_lead_somewhere() {
+        for bound in ["127.0.0.1:0", "[::1]:0"] {
+            // Machines without version 6 exist.
+            let Ok(listener) = TcpListener::bind(bound).await else { continue };
+            let address = listener.local_addr().unwrap().to_string();
+            for written in [address.clone(), address.replace(['[', ']'], "")] {
+                assert!(Pipelined::open(&written, LIMIT, lines).await.is_ok(), "{written}");
+            }
+        }
+        for (wrong, why) in [("localhost", "the address has no port"), ("localhost:x", "'x' is no port")] {
+            assert_eq!(Pipelined::open(wrong, LIMIT, lines).await.unwrap_err(), why);
+        }
     }
 
     #[tokio::test]

@@ -122,8 +122,10 @@ impl Node {
                 self.succeeded();
                 Ok(if asking { answers.into_iter().skip(1).step_by(2).collect() } else { answers })
             }
-            Err(reason) => {
-                self.failed(lane, link);
+            Err(Unanswered { is_busy, reason }) => {
+                if !is_busy {
+                    self.failed(lane, link);
+                }
                 Err(format!("{}: {reason}", self.address))
             }
         }
@@ -262,20 +264,31 @@ async fn load_scripts(connection: &Pipelined) -> std::result::Result<(), String>
     Ok(())
 }
 
-/// Asks what is no script and may therefore take long.
+/// Asks over a connection that is not anybody's yet, or what is no script.
 async fn ask(connection: &Pipelined, batch: &Batch) -> std::result::Result<Vec<Value>, String> {
     let mut bytes = Vec::new();
     batch.commands().iter().for_each(|command| command.write(0, &mut bytes));
-    call(connection, bytes, batch.len()).await
+    call(connection, bytes, batch.len()).await.map_err(|unanswered| unanswered.reason)
 }
 
-async fn call(connection: &Pipelined, bytes: Vec<u8>, count: usize) -> std::result::Result<Vec<Value>, String> {
-    match connection.call(bytes, count, ANSWER_LIMIT).await {
-        Ok(answers) => resp::values(answers, count).ok_or_else(|| "it answered what is no answer".to_owned()),
-        Err(Failure::Late) => Err(format!("it has not answered for {} ms", ANSWER_LIMIT.as_millis())),
-        Err(Failure::Lost) => Err("the connection has ended".to_owned()),
-        Err(Failure::Busy) => Err("too many are waiting for its answers".to_owned()),
-    }
+/// Why there is no answer.
+struct Unanswered {
+    /// Others are waiting, and nothing is wrong with the server.
+    is_busy: bool,
+    reason: String,
+}
+
+async fn call(connection: &Pipelined, bytes: Vec<u8>, count: usize) -> std::result::Result<Vec<Value>, Unanswered> {
+    let (is_busy, reason) = match connection.call(bytes, count, ANSWER_LIMIT).await {
+        Ok(answers) => match resp::values(answers, count) {
+            Some(values) => return Ok(values),
+            None => (false, "it answered what is no answer".to_owned()),
+        },
+        Err(Failure::Late) => (false, format!("it has not answered for {} ms", ANSWER_LIMIT.as_millis())),
+        Err(Failure::Lost) => (false, "the connection has ended".to_owned()),
+        Err(Failure::Busy) => (true, "too many are waiting for its answers".to_owned()),
+    };
+    Err(Unanswered { is_busy, reason })
 }
 
 fn now_ms() -> i64 {

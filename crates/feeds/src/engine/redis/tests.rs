@@ -1,9 +1,11 @@
-//! How many rounds to the servers a call costs: each is a time of waiting for a page.
+//! How many rounds to the servers a call costs, each a time of waiting for a page; and logging in.
 
 use std::sync::Arc;
 
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
+
+use testkit::redis::{Options, Server, is_available};
 
 use super::RedisEngine;
 use crate::contract::live::Servers;
@@ -160,4 +162,31 @@ async fn calls_cost_few_rounds() {
 async fn calls_cost_as_few_rounds_in_a_cluster() {
     let Some(servers) = Servers::cluster("feeds::engine::redis::tests::calls_cost_as_few_rounds_in_a_cluster").await else { return };
     check(servers).await;
+}
+
+#[tokio::test]
+async fn logs_in_and_stays_in_its_database() {
+    if !is_available("feeds::engine::redis::tests::logs_in_and_stays_in_its_database") {
+        return;
+    }
+    let server = Server::start(Options::default()).expect("a server");
+    server.command(&["ACL", "SETUSER", "feeds", "on", ">p@ss:w rd", "~*", "&*", "+@all"]).expect("a user");
+    server.command(&["CONFIG", "SET", "requirepass", "site"]).expect("a password");
+    let address = server.address();
+    let open = |login: &str, database: &str| {
+        let url = format!("redis://{login}{address}{database}");
+        RedisEngine::open(&url, Arc::new(ManualClock::at(NOW)), Limits::default()).expect("an engine")
+    };
+    for (login, database) in [("feeds:p%40ss:w%20rd@", "/3"), (":site@", "")] {
+        let engine = open(login, database);
+        engine.clear().await.expect("cleared");
+        engine.complete(7).await.expect("complete");
+        assert_eq!(engine.restored_offset().await.expect("an offset"), Some(7));
+    }
+    let elsewhere = open(":site@", "/5");
+    assert_eq!(elsewhere.restored_offset().await.expect("an answer"), None, "another database is another place");
+    for (login, database, why) in [("feeds:wrong@", "", "WRONGPASS"), ("", "", "NOAUTH"), (":site@", "/99", "out of range")] {
+        let error = open(login, database).restored_offset().await.expect_err("refused");
+        assert!(matches!(&error, crate::Error::Unavailable(text) if text.contains(why)), "{error:?} does not say {why}");
+    }
 }
