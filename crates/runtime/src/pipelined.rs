@@ -38,8 +38,11 @@ pub enum Framed {
     Broken(String),
 }
 
-/// Finds the end of the first reply. No I/O.
-pub type Framing = fn(&[u8]) -> Framed;
+/// Finds the end of the first reply. It is asked again with the same bytes and more behind them while the reply is not whole, and may
+/// remember how far it has looked.
+pub trait Framing: FnMut(&[u8]) -> Framed + Send + 'static {}
+
+impl<F: FnMut(&[u8]) -> Framed + Send + 'static> Framing for F {}
 
 /// Why a call has no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +76,7 @@ pub struct Pipelined {
 
 impl Pipelined {
     /// Connects to `HOST:PORT`, or says why not.
-    pub async fn open(address: &str, limit: Duration, framing: Framing) -> Result<Pipelined, String> {
+    pub async fn open(address: &str, limit: Duration, framing: impl Framing) -> Result<Pipelined, String> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let (host, port) = address.rsplit_once(':').ok_or("the address has no port")?;
         let port: u16 = port.parse().map_err(|_| format!("'{port}' is no port"))?;
@@ -138,7 +141,7 @@ async fn write(mut writer: OwnedWriteHalf, mut incoming: mpsc::Receiver<Request>
 }
 
 /// Reads until the connection ends; gives the reason.
-async fn read(mut reader: OwnedReadHalf, framing: Framing, sent: &Mutex<VecDeque<Waiting>>) -> String {
+async fn read(mut reader: OwnedReadHalf, mut framing: impl Framing, sent: &Mutex<VecDeque<Waiting>>) -> String {
     let mut buffer: Vec<u8> = Vec::with_capacity(READ_BYTES);
     // Where the replies to the oldest call begin, and the end of those that are whole.
     let (mut begin, mut end) = (0, 0);

@@ -19,7 +19,7 @@ use crate::facts::{PinFacts, Position};
 /// Newest pages that are remembered, a kibibyte each, and pins of one: the ranking reads hundreds, and seldom.
 const HEADS_MAX: usize = 10_000;
 const HEAD_PINS_MAX: usize = 64;
-/// Pins noted for somebody who has not come back yet: of more, a page shows none.
+/// Pins noted for somebody who has not come back yet, the newest: a page shows no more.
 const PUSHED_MAX: usize = 32;
 /// Feeds noted under one lock, so that pages don't wait for a great fan-out.
 const PUSHED_STEP: usize = 64;
@@ -72,8 +72,11 @@ impl Heads {
         for step in followers.chunks(PUSHED_STEP) {
             let mut heads = self.0.lock();
             for follower in step {
-                if let Some(expected) = heads.get_mut(follower).filter(|expected| expected.pushed.len() < PUSHED_MAX) {
-                    expected.pushed.push(pin);
+                if let Some(Expected { pushed, .. }) = heads.get_mut(follower) {
+                    if pushed.len() == PUSHED_MAX {
+                        pushed.remove(0);
+                    }
+                    pushed.push(pin);
                 }
             }
         }

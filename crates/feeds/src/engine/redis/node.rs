@@ -13,7 +13,7 @@ use runtime::pipelined::Failure;
 
 use super::address::Address;
 use super::command::{Batch, Command, Word};
-use super::resp::{self, Value};
+use super::resp::{self, Frames, Value};
 use super::script;
 use crate::error::{Error, Result};
 
@@ -174,7 +174,8 @@ impl Node {
     }
 
     async fn open(&self) -> std::result::Result<Link, String> {
-        let connection = Pipelined::open(&self.address, CONNECT_LIMIT, resp::framed).await?;
+        let mut frames = Frames::default();
+        let connection = Pipelined::open(&self.address, CONNECT_LIMIT, move |bytes: &[u8]| frames.framed(bytes)).await?;
         let mut greeting = Batch::new();
         match (&self.login.user, &self.login.password) {
             (Some(user), Some(password)) => greeting.keyless(&[&"AUTH", &user.as_str(), &password.as_str()]),

@@ -14,7 +14,7 @@ use runtime::pipelined::Framed;
 /// Longest text: nothing that is asked for comes near it.
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most values in one, and how deep they may lie.
-const VALUES_MAX: usize = 1 << 20;
+const VALUES_MAX: usize = 1 << 24;
 const DEPTH_MAX: usize = 8;
 /// Longest line that says what comes; errors tell stories.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -88,25 +88,37 @@ fn broken(rest: &[u8]) -> String {
     format!("'{}' is no answer of Redis", String::from_utf8_lossy(&line[..line.len().min(100)]).trim_end())
 }
 
-/// Finds the end of the first answer.
-pub(super) fn framed(bytes: &[u8]) -> Framed {
-    let (mut at, mut due) = (0, 1);
-    while due > 0 {
-        let (head, next) = match head(bytes, at) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Framed::Partial,
-            Err(why) => return Framed::Broken(why),
-        };
-        (at, due) = match head {
-            Head::Bytes(size) => (next + size + 2, due - 1),
-            Head::Values(count) => (next, due - 1 + count),
-            _ => (next, due - 1),
-        };
-        if at > bytes.len() {
-            return Framed::Partial;
+/// Finds the end of the first answer, and remembers what is whole of it: a million members come in thousands of pieces.
+#[derive(Default)]
+pub(super) struct Frames {
+    at: usize,
+    /// Values that are still to come.
+    due: usize,
+}
+
+impl Frames {
+    pub(super) fn framed(&mut self, bytes: &[u8]) -> Framed {
+        if self.due == 0 {
+            *self = Frames { at: 0, due: 1 };
         }
+        while self.due > 0 {
+            let (head, next) = match head(bytes, self.at) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Framed::Partial,
+                Err(why) => return Framed::Broken(why),
+            };
+            let (end, more) = match head {
+                Head::Bytes(size) => (next + size + 2, 0),
+                Head::Values(count) => (next, count),
+                _ => (next, 0),
+            };
+            if end > bytes.len() {
+                return Framed::Partial;
+            }
+            (self.at, self.due) = (end, self.due - 1 + more);
+        }
+        Framed::Whole(self.at)
     }
-    Framed::Whole(at)
 }
 
 /// Reads `count` whole answers, one behind the other; `None`: that is not what they are.
@@ -176,6 +188,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn framed(bytes: &[u8]) -> Framed {
+        Frames::default().framed(bytes)
+    }
+
     fn text(text: &str) -> Value {
         Value::Text(Bytes::copy_from_slice(text.as_bytes()))
     }
@@ -202,9 +218,12 @@ mod tests {
             assert_eq!(framed(&[bytes, b":1\r\n"].concat()), Framed::Whole(bytes.len()), "what follows is left alone");
             assert_eq!(values([bytes, bytes].concat(), 2), Some(vec![value.clone(), value]));
             assert_eq!(values(bytes.to_vec(), 2), None);
+            let mut frames = Frames::default();
             for end in 0..bytes.len() {
                 assert_eq!(framed(&bytes[..end]), Framed::Partial, "{}", String::from_utf8_lossy(&bytes[..end]));
+                assert_eq!(frames.framed(&bytes[..end]), Framed::Partial, "the same, piece by piece");
             }
+            assert_eq!([frames.framed(bytes), frames.framed(bytes)], [Framed::Whole(bytes.len()), Framed::Whole(bytes.len())]);
         }
     }
 
