@@ -32,7 +32,7 @@ use super::{
     fleet::{self, Fleet},
     load_of,
     mix::{Counts, Samples, administrator},
-    run,
+    run, wait_until_quiet,
 };
 
 /// Rates that are tried one after the other, until one is not held twice.
@@ -70,6 +70,8 @@ pub fn bench(runtime: &tokio::runtime::Runtime, graph: &Path, rates: &[f64], sec
     let place = mixes.iter().rposition(|(is_held, _)| *is_held).unwrap_or(0);
     let mix = mixes.swap_remove(place).1;
     eprintln!("per request:\n{}", mix.shown());
+    // A rate that was not held leaves pins to be delivered late, which is other work.
+    wait_until_quiet(ready.pid)?;
     let sampled = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| Samples::take(&fleet));
         runtime.block_on(load::run(&load_of(&ready.address, &ready.request, measured.rate, 4.0)));

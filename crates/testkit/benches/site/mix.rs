@@ -14,8 +14,11 @@ use super::fleet::Fleet;
 
 /// A deadline that never passes, in milliseconds of the server's own time: what was sampled is asked long after its own has.
 const NEVER: &[u8] = b"9999999999999";
-/// How long Redis and MariaDB write down what they are asked. It slows them, so it is short and not while anything is measured.
-const SAMPLE_SECONDS: Duration = Duration::from_secs(2);
+/// How long Redis and MariaDB write down what they are asked. It slows them, so it is not while anything is measured, and so short that what is
+/// asked does not change: after five seconds of lag pins are not pushed to feeds but put where they belong.
+const SAMPLE_TIME: Duration = Duration::from_secs(1);
+/// The load has found its pace by then.
+const SAMPLE_AFTER: Duration = Duration::from_millis(1_500);
 /// Of a statement's shape, so much is looked at; and so many shapes are shown.
 const SHAPE_CHARS: usize = 130;
 const SHAPES_SHOWN: usize = 16;
@@ -97,6 +100,7 @@ pub struct Samples {
 impl Samples {
     /// Takes samples; call it while the load runs.
     pub fn take(fleet: &Fleet) -> anyhow::Result<Samples> {
+        std::thread::sleep(SAMPLE_AFTER);
         let log = fleet.database.data().join("general.log");
         fleet.database.sql(&format!("SET GLOBAL general_log_file = '{}'; SET GLOBAL general_log = ON", log.display()))?;
         let (redis, called) = monitored(&fleet.redis.address())?;
@@ -133,7 +137,7 @@ impl Samples {
 /// Reads what Redis is asked, and counts what scripts ask.
 fn monitored(address: &str) -> anyhow::Result<(Vec<Vec<u8>>, usize)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(SAMPLE_SECONDS))?;
+    stream.set_read_timeout(Some(SAMPLE_TIME))?;
     stream.write_all(b"MONITOR\r\n")?;
     let started = Instant::now();
     let (mut commands, mut called) = (Vec::new(), 0);
@@ -144,7 +148,7 @@ fn monitored(address: &str) -> anyhow::Result<(Vec<Vec<u8>>, usize)> {
         } else {
             commands.extend(line.split_once("] ").and_then(|(_, words)| encoded(words)));
         }
-        if started.elapsed() > SAMPLE_SECONDS {
+        if started.elapsed() > SAMPLE_TIME {
             break;
         }
     }
