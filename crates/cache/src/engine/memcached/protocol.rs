@@ -94,9 +94,9 @@ fn reply(bytes: &[u8]) -> Reply {
     let mut words = line.split(' ');
     match words.next().unwrap_or_default() {
         "VA" => {
-            let size = words.next().and_then(|size| size.parse::<usize>().ok()).unwrap_or_default();
-            let data = bytes.get(end + 2..end + 2 + size).unwrap_or_default();
-            Reply::Item(Item { data: data.to_vec(), ..item(words) })
+            // The data is what stands between the line and the end: its size was looked at when the reply was framed.
+            let data = bytes.get(end + 2..bytes.len() - 2).unwrap_or_default();
+            Reply::Item(Item { data: data.to_vec(), ..item(words.skip(1)) })
         }
         "HD" if line.len() > 2 => Reply::Item(item(words)),
         "HD" | "MN" => Reply::Done,

@@ -95,22 +95,24 @@ impl Word for str {
     }
 }
 
+fn write_number(is_negative: bool, number: u64, to: &mut Vec<u8>) {
+    let mut text = Vec::with_capacity(20);
+    if is_negative {
+        text.push(b'-');
+    }
+    keys::decimal(&mut text, number);
+    text.write(to);
+}
+
 impl Word for i64 {
     fn write(&self, to: &mut Vec<u8>) {
-        let mut text = Vec::with_capacity(20);
-        if *self < 0 {
-            text.push(b'-');
-        }
-        keys::decimal(&mut text, self.unsigned_abs());
-        text.write(to);
+        write_number(*self < 0, self.unsigned_abs(), to);
     }
 }
 
 impl Word for u64 {
     fn write(&self, to: &mut Vec<u8>) {
-        let mut text = Vec::with_capacity(20);
-        keys::decimal(&mut text, *self);
-        text.write(to);
+        write_number(false, *self, to);
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use model::time::ManualClock;
 use model::{BoardId, PinId, Shard, Timestamp, TopicId, UserId};
-
 use testkit::redis::{Options, Server, is_available};
 
 use super::RedisEngine;
